@@ -1,0 +1,182 @@
+"""Result files and folders that are either whole or not there.
+
+Everything is written under a name that ends in ``.part`` and renamed when complete, so a killed
+process leaves nothing that looks like a result.
+"""
+
+import errno
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO
+
+from human3r.errors import OutputError
+
+_ADVICE = {
+    errno.ENOSPC: "The disk is full: free some space or write elsewhere.",
+    errno.EDQUOT: "Your quota is used up: free some space or write elsewhere.",
+    errno.EFBIG: "The file is larger than the system allows: write elsewhere or fewer frames.",
+    errno.EACCES: "Choose a folder you may write to.",
+    errno.EPERM: "Choose a folder you may write to.",
+    errno.EROFS: "It is a read-only disk: choose another.",
+}
+
+
+def part_path(path: Path) -> Path:
+    """Where this process writes the file ``path`` before it is complete."""
+    return path.with_name(f".{path.name}.{os.getpid()}.part")
+
+
+def _part_folder(path: Path) -> Path:
+    # Visible, and the same for every process: making it is what keeps two from taking one name.
+    return path.with_name(path.name + ".part")
+
+
+@contextmanager
+def output_errors(path: Path) -> Iterator[None]:
+    """Turn what the system says about writing ``path`` into an OutputError."""
+    try:
+        yield
+    except OSError as error:
+        advice = _ADVICE.get(error.errno or 0, "Check the path and your rights.")
+        raise OutputError(
+            f"{path}: cannot be written ({error.strerror or error}); expected a writable place. "
+            f"{advice}"
+        ) from error
+
+
+class PartFile:
+    """A file that is written over time and gets its name with ``commit``.
+
+    Raises:
+        OutputError: the system refused to make, write or rename it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with output_errors(path):
+            self._file = part_path(path).open("wb")
+
+    def write(self, data: bytes) -> None:
+        with output_errors(self._path):
+            self._file.write(data)
+
+    def commit(self) -> None:
+        """Complete: close it and give it its name."""
+        with output_errors(self._path):
+            self._file.close()
+            os.replace(part_path(self._path), self._path)
+
+    def discard(self) -> None:
+        """Leave nothing behind; does nothing after ``commit``."""
+        with suppress(OSError):
+            self._file.close()
+        with suppress(OSError):
+            part_path(self._path).unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """An open binary file that gets its name when the block ends without an error.
+
+    Raises:
+        OutputError: the system refused to write.
+    """
+    part = PartFile(path)
+    try:
+        with output_errors(path):
+            yield part._file
+        part.commit()
+    except BaseException:
+        part.discard()
+        raise
+
+
+@contextmanager
+def whole_path(path: Path) -> Iterator[Path]:
+    """A temporary path to write to; it becomes ``path`` when the block ends without an error.
+
+    Raises:
+        OutputError: the system refused to write.
+    """
+    part = part_path(path)
+    try:
+        with output_errors(path):
+            if path.is_dir():
+                raise IsADirectoryError(errno.EISDIR, "is a directory")
+            part.touch()  # What cannot be written is said before the work, not after it.
+            yield part
+            with part.open("rb") as written:
+                os.fsync(written.fileno())
+            part.replace(path)
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
+class ResultFolder:
+    """A folder that gets its name when everything in it is complete.
+
+    ``path`` is the wanted name, or the next free ``name-2``, ``name-3``, ... when that is taken;
+    nothing is overwritten. Write into ``part``. Leaving the ``with`` block renames it; leaving it
+    by an error removes it.
+    """
+
+    path: Path
+    part: Path
+
+    def __init__(self, wanted: Path) -> None:
+        self._wanted = wanted
+
+    def __enter__(self) -> "ResultFolder":
+        with output_errors(self._wanted):
+            if self._wanted.exists() and not self._wanted.is_dir():
+                raise OutputError(
+                    f"{self._wanted}: is a file; expected a folder, or nothing yet. "
+                    "Name another folder."
+                )
+            self._wanted.parent.mkdir(parents=True, exist_ok=True)
+            for candidate in self._candidates():
+                # Making the folder is also what keeps two runs from choosing the same name.
+                with suppress(FileExistsError):
+                    _part_folder(candidate).mkdir()
+                    self.path, self.part = candidate, _part_folder(candidate)
+                    return self
+        raise OutputError(
+            f"{self._wanted}: so are its first 9999 numbered names taken; expected a free one. "
+            "Name another folder."
+        )
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is not None:
+            shutil.rmtree(self.part, ignore_errors=True)
+            return
+        for candidate in (self.path, *self._candidates()):
+            try:
+                # Replaces an empty folder, and fails on one that was filled meanwhile.
+                os.rename(self.part, candidate)
+            except OSError as failed:
+                if failed.errno in (errno.ENOTEMPTY, errno.EEXIST):
+                    continue
+                raise OutputError(
+                    f"{self.part}: complete, but cannot be renamed to {candidate.name} "
+                    f"({failed.strerror}). The results stay where they are; rename it yourself, "
+                    "and do not write straight into a mount point."
+                ) from failed
+            self.path = candidate
+            return
+
+    def _candidates(self) -> Iterator[Path]:
+        for number in range(1, 10_000):
+            name = self._wanted.name if number == 1 else f"{self._wanted.name}-{number}"
+            candidate = self._wanted.with_name(name)
+            if not candidate.exists() or (candidate.is_dir() and not any(candidate.iterdir())):
+                yield candidate

@@ -1,0 +1,1 @@
+"""The human3r command, one file per subcommand."""

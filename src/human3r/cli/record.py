@@ -1,0 +1,21 @@
+"""``human3r record``: write topics into a rosbag2; lives in the ROS part."""
+
+import argparse
+from typing import Any
+
+
+def add_parser(commands: Any) -> None:
+    """List the subcommand; its own parser reads its arguments."""
+    parser = commands.add_parser("record", help="write topics into a rosbag2", add_help=False)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Hand everything behind the command's name to ``human3r_ros.record``.
+
+    Raises:
+        MissingExtraError: the ROS part is not installed.
+    """
+    from human3r.cli.ros_part import ros_command
+
+    return ros_command("record")(args.rest)

@@ -1,0 +1,616 @@
+"""Every setting, once: default, unit, bounds, help, and whether it may change while running.
+
+Command line flags, YAML files, ROS parameter descriptors, ``config/human3r.yaml`` and
+``docs/settings.md`` are derived from the dataclasses below; nothing else holds a default.
+"""
+
+# ruff: noqa: E501 - the help texts below are whole sentences; wrapping them hides the table.
+
+import dataclasses
+import difflib
+import math
+import reprlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from human3r.errors import ConfigError
+
+Value = bool | int | float | str
+
+_MAX_YAML_BYTES = 1_000_000
+
+
+def setting(
+    default: Value,
+    help: str,
+    *,
+    unit: str = "",
+    low: float | None = None,
+    high: float | None = None,
+    choices: tuple[str, ...] = (),
+    live: bool = False,
+    ros_only: bool = False,
+) -> Any:
+    """One setting of a section.
+
+    Args:
+        default: also fixes the type.
+        help: one sentence.
+        unit: SI symbol or word, empty for pure numbers.
+        low: smallest value allowed.
+        high: largest value allowed.
+        choices: the only strings allowed, if not empty.
+        live: may change while the node runs; otherwise only while it is unconfigured.
+        ros_only: matters to the ROS node alone.
+    """
+    return field(
+        default=default,
+        metadata={
+            "help": help,
+            "unit": unit,
+            "low": low,
+            "high": high,
+            "choices": choices,
+            "live": live,
+            "ros_only": ros_only,
+        },
+    )
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    weights: str = setting(
+        "", "Weights file, safetensors; empty: the small network that comes along."
+    )
+    sha256: str = setting(
+        "",
+        "Expected SHA-256 of the weights file, 64 hex digits; empty: known files only are compared.",
+    )
+    body_model: str = setting(
+        "", "Body model file in the SMPL-X layout, npz; empty: the free body."
+    )
+    device: str = setting("auto", "Where the network runs: auto, cpu, cuda or cuda:N.")
+    input_size: int = setting(
+        0,
+        "Long side of the network image; 0: the size the weights were made for.",
+        unit="px",
+        low=0,
+        high=1024,
+    )
+    ttt3r: bool = setting(True, "Gate the state update per token (TTT3R), for long streams.")
+    rope_dtype: str = setting(
+        "float32",
+        "Precision in which the image encoder rotates queries and keys; float16 repeats the reference's rounding.",
+        choices=("float32", "float16"),
+    )
+    deterministic: bool = setting(
+        False,
+        "Bitwise repeatable results on one machine, where PyTorch can; holds for the whole process.",
+    )
+    warmup_frames: int = setting(
+        1, "Frames run through the network before the first real one.", low=0, high=20
+    )
+
+
+@dataclass(frozen=True)
+class InputSettings:
+    transport: str = setting(
+        "raw",
+        "Kind of image topic: raw reads sensor_msgs/Image, compressed reads sensor_msgs/CompressedImage on <image>/compressed.",
+        choices=("raw", "compressed"),
+        ros_only=True,
+    )
+    policy: str = setting(
+        "newest",
+        "newest: an unprocessed frame is replaced by a newer one; every: frames queue.",
+        choices=("newest", "every"),
+        ros_only=True,
+    )
+    queue: int = setting(
+        1, "Frames waiting at most; must be 1 with policy newest.", low=1, high=1000, ros_only=True
+    )
+    max_rate_hz: float = setting(
+        0.0,
+        "Process at most this many frames per second; 0: no limit.",
+        unit="Hz",
+        low=0,
+        high=120,
+        live=True,
+        ros_only=True,
+    )
+    max_age_s: float = setting(
+        1.0,
+        "Drop a frame older than this when it is taken; 0: never; ignored under simulated time.",
+        unit="s",
+        low=0,
+        high=60,
+        live=True,
+        ros_only=True,
+    )
+    max_pixels: int = setting(
+        8_294_400, "Reject larger images before decoding.", unit="px", low=4096, high=67_108_864
+    )
+    stamp: str = setting(
+        "header",
+        "header: the image's own stamp; receive: time of arrival, for cameras that send zero stamps.",
+        choices=("header", "receive"),
+        ros_only=True,
+    )
+    camera_info: str = setting(
+        "optional",
+        "required: reject images without a usable calibration; optional: use it where present; ignore.",
+        choices=("required", "optional", "ignore"),
+        ros_only=True,
+    )
+    camera_info_timeout_s: float = setting(
+        2.0,
+        "Warn when no calibration arrived after this time.",
+        unit="s",
+        low=0,
+        high=60,
+        live=True,
+        ros_only=True,
+    )
+
+
+@dataclass(frozen=True)
+class SessionSettings:
+    reset_on_activate: bool = setting(
+        True, "Forget the recurrent state at every activation.", live=True, ros_only=True
+    )
+    reset_interval: int = setting(
+        0,
+        "Reset the recurrent state every so many frames and chain poses over one overlap frame; 0: never.",
+        unit="frames",
+        low=0,
+        high=1_000_000,
+        live=True,
+    )
+    reorder_window_s: float = setting(
+        0.5,
+        "A frame older than its predecessor by less than this is dropped as late; by more, time has jumped and a new session begins.",
+        unit="s",
+        low=0,
+        high=10,
+        live=True,
+        ros_only=True,
+    )
+    gap_reset_s: float = setting(
+        0.0,
+        "Start a new session after a pause this long; 0: never.",
+        unit="s",
+        low=0,
+        high=3600,
+        live=True,
+        ros_only=True,
+    )
+
+
+@dataclass(frozen=True)
+class PeopleSettings:
+    min_score: float = setting(
+        0.3, "Head score from which a person counts as seen.", low=0, high=1, live=True
+    )
+    max_count: int = setting(
+        20, "People per frame at most; the highest scores are kept.", low=1, high=100, live=True
+    )
+    confirm_frames: int = setting(
+        2,
+        "Sightings in a row after which a new person counts as confirmed.",
+        unit="frames",
+        low=1,
+        high=30,
+        live=True,
+        ros_only=True,
+    )
+    coast_s: float = setting(
+        2.5,
+        "A confirmed person who is out of sight is predicted for this time, then lost for good.",
+        unit="s",
+        low=0,
+        high=5,
+        live=True,
+        ros_only=True,
+    )
+    velocity_window_s: float = setting(
+        0.4,
+        "A person's velocity is the slope of their places over this time; half of it must be known.",
+        unit="s",
+        low=0.1,
+        high=2,
+        live=True,
+        ros_only=True,
+    )
+    visibility: bool = setting(
+        True,
+        "Test joints against bodies and depth; off: visibility and scene agreement stay open.",
+        live=True,
+        ros_only=True,
+    )
+    constant_shape: bool = setting(
+        False,
+        "Give each person the average of all shapes seen so far, so that bones keep their lengths.",
+        live=True,
+        ros_only=True,
+    )
+    forget_s: float = setting(
+        5.0,
+        "An unseen person's identity is forgotten after this time; 0: never, memory then grows.",
+        unit="s",
+        low=0,
+        high=600,
+        live=True,
+    )
+    id_prefix: str = setting(
+        "h3r",
+        "Start of every published id: a letter, then letters or digits, at most 8.",
+        ros_only=True,
+    )
+
+
+@dataclass(frozen=True)
+class SceneSettings:
+    min_confidence: float = setting(
+        2.0,
+        "Points below this network confidence (1 upwards) are left out.",
+        low=1,
+        high=100,
+        live=True,
+    )
+    min_range_m: float = setting(0.2, "Nearest point kept.", unit="m", low=0, high=5, live=True)
+    max_range_m: float = setting(
+        8.0, "Farthest point kept.", unit="m", low=0.5, high=100, live=True
+    )
+    voxel_m: float = setting(
+        0.03,
+        "Thin clouds to one point per cube of this side; 0: keep all.",
+        unit="m",
+        low=0,
+        high=1,
+        live=True,
+    )
+    max_points: int = setting(20_000, "Points per cloud at most.", low=100, high=400_000, live=True)
+    edge_filter: float = setting(
+        0.04,
+        "Relative depth step that marks a flying pixel; 0: keep all.",
+        low=0,
+        high=1,
+        live=True,
+    )
+    remove_people: str = setting(
+        "both",
+        "What takes people out of the static cloud: the mask, the body meshes, or both.",
+        choices=("mask", "body", "both"),
+        live=True,
+    )
+    mask_threshold: float = setting(
+        0.1, "Person probability from which a pixel belongs to a person.", low=0, high=1, live=True
+    )
+    mask_dilate_px: int = setting(
+        10,
+        "Grow the person mask by this many network pixels for the static cloud.",
+        unit="px",
+        low=0,
+        high=64,
+        live=True,
+    )
+    body_margin_m: float = setting(
+        0.10,
+        "Points this close to a body mesh are taken out of the static cloud.",
+        unit="m",
+        low=0,
+        high=1,
+        live=True,
+    )
+
+
+@dataclass(frozen=True)
+class FramesSettings:
+    level: str = setting(
+        "human3r_odom", "Frame with z up whose origin is the session's first camera.", ros_only=True
+    )
+    base: str = setting(
+        "",
+        "Frame that moves with the camera and gets the TF; empty: climb static transforms from the image's frame.",
+        ros_only=True,
+    )
+
+
+@dataclass(frozen=True)
+class TfSettings:
+    mode: str = setting(
+        "none",
+        "none: broadcast nothing; odometry: level to base, for a camera without robot TF.",
+        choices=("none", "odometry"),
+        ros_only=True,
+    )
+
+
+@dataclass(frozen=True)
+class LevelSettings:
+    pitch_rad: float = setting(
+        0.0, "Tilt of the first camera, positive looks down.", unit="rad", low=-1.57, high=1.57
+    )
+
+
+@dataclass(frozen=True)
+class OdometrySettings:
+    position_stddev_m: float = setting(
+        0.1,
+        "Constant standard deviation written into the pose covariance.",
+        unit="m",
+        low=1e-6,
+        high=1000,
+        live=True,
+        ros_only=True,
+    )
+    rotation_stddev_rad: float = setting(
+        0.05,
+        "Constant standard deviation written into the pose covariance.",
+        unit="rad",
+        low=1e-6,
+        high=10,
+        live=True,
+        ros_only=True,
+    )
+
+
+@dataclass(frozen=True)
+class PublishSettings:
+    depth: bool = setting(True, "Offer depth/image and depth/camera_info.", ros_only=True)
+    mask: bool = setting(True, "Offer mask/image.", ros_only=True)
+    points: bool = setting(True, "Offer points, people included.", ros_only=True)
+    scene: bool = setting(True, "Offer scene/points, people removed.", ros_only=True)
+    odometry: bool = setting(True, "Offer odometry.", ros_only=True)
+    shape: bool = setting(
+        True,
+        "Fill in shape and expression coefficients; false protects what is near-biometric.",
+        ros_only=True,
+    )
+
+
+@dataclass(frozen=True)
+class FaultSettings:
+    max_consecutive: int = setting(
+        5,
+        "Failed frames in a row after which the node gives up.",
+        low=1,
+        high=1000,
+        live=True,
+        ros_only=True,
+    )
+    policy: str = setting(
+        "deactivate",
+        "After giving up: deactivate and clean up, or exit with code 3.",
+        choices=("deactivate", "exit"),
+        live=True,
+        ros_only=True,
+    )
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All settings, by section."""
+
+    model: ModelSettings = field(default_factory=ModelSettings)
+    input: InputSettings = field(default_factory=InputSettings)
+    session: SessionSettings = field(default_factory=SessionSettings)
+    people: PeopleSettings = field(default_factory=PeopleSettings)
+    scene: SceneSettings = field(default_factory=SceneSettings)
+    frames: FramesSettings = field(default_factory=FramesSettings)
+    tf: TfSettings = field(default_factory=TfSettings)
+    level: LevelSettings = field(default_factory=LevelSettings)
+    odometry: OdometrySettings = field(default_factory=OdometrySettings)
+    publish: PublishSettings = field(default_factory=PublishSettings)
+    fault: FaultSettings = field(default_factory=FaultSettings)
+
+    def __post_init__(self) -> None:
+        for spec, value in zip(iterate(), self.flat().values(), strict=True):
+            spec.check(value)
+        self._check_together()
+
+    def _check_together(self) -> None:
+        if self.scene.min_range_m >= self.scene.max_range_m:
+            raise ConfigError(
+                f"scene.min_range_m is {self.scene.min_range_m} and scene.max_range_m is "
+                f"{self.scene.max_range_m}; expected min below max. Change one of them."
+            )
+        if self.input.policy == "newest" and self.input.queue != 1:
+            raise ConfigError(
+                f"input.queue is {self.input.queue} with input.policy newest, which keeps one frame. "
+                "Set input.queue to 1, or input.policy to every."
+            )
+
+    def flat(self) -> dict[str, Value]:
+        """Dotted name to value, in declaration order."""
+        return {
+            f"{section.name}.{item.name}": getattr(getattr(self, section.name), item.name)
+            for section in dataclasses.fields(self)
+            for item in dataclasses.fields(getattr(self, section.name))
+        }
+
+    def replace(self, values: Mapping[str, Any]) -> "Settings":
+        """These settings with some dotted names changed, checked together.
+
+        Raises:
+            ConfigError: unknown name (the nearest known one is suggested), wrong type, out of
+                range, or a contradiction.
+        """
+        sections: dict[str, dict[str, Value]] = {}
+        specs = {spec.name: spec for spec in iterate()}
+        for name, value in values.items():
+            if name not in specs:
+                near = difflib.get_close_matches(name, specs, n=1)
+                hint = f"did you mean {near[0]}?" if near else "docs/settings.md lists all."
+                raise ConfigError(f"{name} is no setting of human3r; {hint}")
+            section, _, key = name.partition(".")
+            sections.setdefault(section, {})[key] = specs[name].coerce(value)
+        return dataclasses.replace(
+            self,
+            **{
+                section: dataclasses.replace(getattr(self, section), **changed)
+                for section, changed in sections.items()
+            },
+        )
+
+
+@dataclass(frozen=True)
+class SettingSpec:
+    """The declaration of one setting."""
+
+    name: str
+    """Dotted name, for example ``scene.voxel_m``."""
+    default: Value
+    help: str
+    unit: str
+    low: float | None
+    high: float | None
+    choices: tuple[str, ...]
+    live: bool
+    ros_only: bool
+
+    @property
+    def type(self) -> type:
+        """bool, int, float or str."""
+        return type(self.default)
+
+    def coerce(self, value: Any) -> Value:
+        """``value`` as this setting's type; integers pass as floats, text is never parsed.
+
+        Raises:
+            ConfigError: another type.
+        """
+        if self.type is float and isinstance(value, int) and not isinstance(value, bool):
+            return float(value)
+        if type(value) is not self.type:
+            raise ConfigError(
+                f"{self.name}: expected {self.type.__name__}, got {type(value).__name__} "
+                f"{reprlib.repr(value)}."
+            )
+        return value
+
+    def parse(self, text: str) -> Value:
+        """``text`` from a command line as this setting's type.
+
+        Raises:
+            ConfigError: not readable as that type.
+        """
+        if self.type is str:
+            return text
+        if self.type is bool:
+            words = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+            if text.lower() in words:
+                return words[text.lower()]
+        else:
+            try:
+                return self.type(text)
+            except ValueError:
+                pass
+        raise ConfigError(f"{self.name}: expected {self.type.__name__}, got {text!r}.")
+
+    def check(self, value: Value) -> None:
+        """Nothing, when the value is allowed.
+
+        Raises:
+            ConfigError: wrong type, not finite, out of range, or none of the choices.
+        """
+        self.coerce(value)
+        if self.choices and value not in self.choices:
+            raise ConfigError(
+                f"{self.name} is {reprlib.repr(value)}; expected one of {', '.join(self.choices)}."
+            )
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ConfigError(f"{self.name} is {value}; expected a finite number.")
+        if isinstance(value, str):
+            return
+        too_low = self.low is not None and value < self.low
+        too_high = self.high is not None and value > self.high
+        if too_low or too_high:
+            raise ConfigError(
+                f"{self.name} is {value}{self.unit and ' ' + self.unit}; "
+                f"expected {self.low} to {self.high}."
+            )
+
+
+def iterate() -> Iterator[SettingSpec]:
+    """The declaration of every setting, in order."""
+    for section in dataclasses.fields(Settings):
+        section_type: Any = section.default_factory
+        for item in dataclasses.fields(section_type):
+            yield SettingSpec(
+                name=f"{section.name}.{item.name}", default=item.default, **item.metadata
+            )
+
+
+def load_yaml(path: str | Path) -> dict[str, Any]:
+    """Dotted names and values from a YAML file of sections.
+
+    A ROS 2 parameter file is accepted too: the one node's ``ros__parameters`` are taken.
+
+    Raises:
+        ConfigError: unreadable file or not a mapping.
+    """
+    import yaml
+
+    if not Path(path).is_file():
+        raise ConfigError(f"{path}: no such file; expected YAML settings. Check the path.")
+    try:
+        with Path(path).open("rb") as file:
+            text = file.read(_MAX_YAML_BYTES + 1)
+        if len(text) > _MAX_YAML_BYTES:
+            raise ValueError(f"more than {_MAX_YAML_BYTES} bytes")
+        document = yaml.safe_load(text.decode("utf-8"))
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        raise ConfigError(
+            f"{path}: cannot be read as YAML settings: {error}. `human3r settings` prints an "
+            "example."
+        ) from error
+    if document is None:
+        return {}
+    if not isinstance(document, dict):
+        raise ConfigError(f"{path}: expected a mapping of sections, got {type(document).__name__}.")
+    if len(document) == 1:
+        only = next(iter(document.values()))
+        if isinstance(only, dict) and set(only) == {"ros__parameters"}:
+            document = only["ros__parameters"] or {}
+    flat: dict[str, Any] = {}
+    for section, content in document.items():
+        if isinstance(content, dict):
+            flat.update({f"{section}.{key}": value for key, value in content.items()})
+        else:
+            flat[str(section)] = content
+    return flat
+
+
+def dump_yaml(settings: Settings, *, with_help: bool = False) -> str:
+    """The settings as YAML text that ``load_yaml`` reads back."""
+    import yaml
+
+    lines: list[str] = []
+    values = settings.flat()
+    section = ""
+    for spec in iterate():
+        head, _, key = spec.name.partition(".")
+        if head != section:
+            section = head
+            lines.append(f"{section}:")
+        if with_help:
+            lines.append(f"  # {spec.help} {describe_range(spec)}".rstrip())
+        text = yaml.safe_dump({key: values[spec.name]}, default_flow_style=False).strip()
+        lines.append(f"  {text}")
+    return "\n".join(lines) + "\n"
+
+
+def describe_range(spec: SettingSpec) -> str:
+    """Unit, bounds or choices in a few words; empty when anything goes."""
+    if spec.choices:
+        return "One of " + ", ".join(spec.choices) + "."
+    if spec.low is not None:
+        low, high = (
+            str(int(bound)) if float(bound).is_integer() else str(bound)
+            for bound in (spec.low, spec.high)
+        )
+        return f"{low} to {high}{spec.unit and ' ' + spec.unit}."
+    return ""

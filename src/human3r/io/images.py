@@ -1,0 +1,137 @@
+"""Image folders and single images."""
+
+import itertools
+import re
+from collections.abc import Iterator
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+
+from human3r.errors import InputError
+from human3r.io.encoded import decode_rgb
+from human3r.io.frame_source import FrameSource, Selection
+from human3r.types import Frame
+
+DEFAULT_RATE_HZ = 10.0
+"""Rate assumed for images that say nothing about time."""
+STAMPS_FILE = "stamps.txt"
+"""Optional file in the folder: one time in seconds per image, in the order of the images."""
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
+"""Names of image files end so."""
+_MAX_STAMPS_BYTES = 64 * 2**20
+
+
+class ImageFolderSource(FrameSource):
+    """Images of one folder in the natural order of their names, or one image.
+
+    Stamps come from ``stamps.txt`` beside the images; else from the names, where all of them are
+    times (seconds with a decimal point, or nanoseconds of 16 digits and more); else images are
+    0.1 s apart.
+    """
+
+    def __init__(self, path: Path, selection: Selection) -> None:
+        super().__init__(path.name or str(path), selection)
+        self._paths = _image_paths(path)
+        self._stamps_ns = _stamps_ns(path, self._paths)
+        span_ns = self._stamps_ns[-1] - self._stamps_ns[0]
+        rate_hz = (len(self._paths) - 1) * 1e9 / span_ns if span_ns > 0 else DEFAULT_RATE_HZ
+        self.rate_hz = rate_hz / selection.every
+
+    def _total(self) -> int:
+        return len(self._paths)
+
+    def _items(self) -> Iterator[tuple[Path, int]]:
+        return zip(self._paths, self._stamps_ns, strict=True)
+
+    def _decode(self, item: tuple[Path, int], number: int) -> Frame:
+        path, stamp_ns = item
+        return Frame(decode_rgb(path, str(path), self.selection), stamp_ns)
+
+
+def _image_paths(path: Path) -> list[Path]:
+    if path.is_file():
+        return [path]
+    paths = [
+        entry
+        for entry in path.iterdir()
+        if entry.suffix.lower() in SUFFIXES and not entry.name.startswith(".") and entry.is_file()
+    ]
+    if not paths:
+        raise InputError(
+            f"{path}: no image in this folder; expected files such as {', '.join(SUFFIXES[:3])}. "
+            "Check the path, and whether the images lie in a folder below."
+        )
+    return sorted(paths, key=_natural_order)
+
+
+def _natural_order(path: Path) -> list[tuple[int, int, str]]:
+    """frame9 before frame10."""
+    parts = re.split(r"([0-9]+)", path.name)
+    return [(0, int(part), part) if part.isdecimal() else (1, 0, part) for part in parts]
+
+
+def _stamps_ns(path: Path, paths: list[Path]) -> list[int]:
+    listed = path / STAMPS_FILE
+    if path.is_dir() and listed.is_file():
+        stamps_ns, origin = _read_stamps(listed), str(listed)
+        if len(stamps_ns) != len(paths):
+            raise InputError(
+                f"{listed}: {len(stamps_ns)} stamps for {len(paths)} images; expected one line "
+                "per image, in the order of their names. Correct or remove the file."
+            )
+    else:
+        named = [_stamp_from_name(entry.stem) for entry in paths]
+        if any(stamp is None for stamp in named):
+            period_ns = round(1e9 / DEFAULT_RATE_HZ)
+            return [number * period_ns for number in range(len(paths))]
+        stamps_ns, origin = [stamp for stamp in named if stamp is not None], f"names in {path}"
+    for before, after in itertools.pairwise(stamps_ns):
+        if after <= before:
+            raise InputError(
+                f"{origin}: stamp {after} ns follows {before} ns; expected strictly increasing "
+                "times. Sort them or rename the images."
+            )
+    return stamps_ns
+
+
+def _read_stamps(path: Path) -> list[int]:
+    if path.stat().st_size > _MAX_STAMPS_BYTES:
+        raise InputError(
+            f"{path}: {path.stat().st_size} bytes; expected at most {_MAX_STAMPS_BYTES}, one time "
+            "per line. Is it another file?"
+        )
+    stamps_ns = []
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"{path}: cannot be read as text ({error}); expected one time in seconds per line. "
+            "Correct or remove it."
+        ) from error
+    for number, line in enumerate(lines, start=1):
+        words = line.split("#", 1)[0].split()
+        if not words:
+            continue
+        try:
+            stamps_ns.append(_nanoseconds(words[0]))
+        except (InvalidOperation, ValueError) as error:
+            raise InputError(
+                f"{path}, line {number}: {line[:60]!r} does not begin with a time; expected "
+                "seconds such as 12.345. Correct the line."
+            ) from error
+    return stamps_ns
+
+
+def _nanoseconds(seconds: str) -> int:
+    """Exactly, unlike through a float; limited to what a signed 64-bit number of ns can hold."""
+    value = Decimal(seconds)
+    if not value.is_finite() or not 0 <= value < 9_000_000_000:
+        raise ValueError(seconds)
+    return int(value * 1_000_000_000)
+
+
+def _stamp_from_name(stem: str) -> int | None:
+    if re.fullmatch(r"[0-9]{16,18}|[1-8][0-9]{18}", stem):
+        return int(stem)
+    if re.fullmatch(r"[0-9]{1,9}\.[0-9]{1,9}|[1-8][0-9]{9}\.[0-9]{1,9}", stem):
+        return _nanoseconds(stem)
+    return None

@@ -1,0 +1,1 @@
+"""The Human3R network: tokens, recurrent state, heads, and its weights."""

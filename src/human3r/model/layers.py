@@ -1,0 +1,204 @@
+"""Building blocks that encoder, decoder and heads share: rotary positions, attention, MLPs, blocks.
+
+Attribute names are those of the published checkpoints, because they are the state-dict keys.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+LAYER_NORM_EPS = 1e-6
+
+
+@dataclass(frozen=True)
+class RotaryTable:
+    """Two-dimensional rotary position embedding of some tokens, for one head size.
+
+    A head of size d is cut in two halves, rotated by the token's y and x; within a half, element
+    j pairs with element j + d/4 and turns by ``position * base ** (-j / (d / 4))``.
+    """
+
+    cos: Float[Tensor, "tokens 2 quarter"]
+    sin: Float[Tensor, "tokens 2 quarter"]
+    rounding: torch.dtype | None = None
+    """Queries and keys are rounded to this type before and after the rotation."""
+
+    @classmethod
+    def at(
+        cls,
+        positions: Int[Tensor, "tokens 2"],
+        head_size: int,
+        base: float,
+        rounding: torch.dtype | None = None,
+    ) -> "RotaryTable":
+        """The table for integer positions (y, x); negative ones turn the other way."""
+        quarter = head_size // 4
+        steps = torch.arange(quarter, device=positions.device, dtype=torch.float32)
+        angles = positions.float()[..., None] * base ** (-steps / quarter)
+        return cls(angles.cos(), angles.sin(), rounding)
+
+    def rows(self, index: Int[Tensor, " chosen"]) -> "RotaryTable":
+        """The table of some of the tokens."""
+        return RotaryTable(self.cos[index], self.sin[index], self.rounding)
+
+    def then(self, *others: "RotaryTable") -> "RotaryTable":
+        """The table of these tokens followed by others."""
+        tables = (self, *others)
+        return RotaryTable(
+            torch.cat([table.cos for table in tables]),
+            torch.cat([table.sin for table in tables]),
+            self.rounding,
+        )
+
+    def rotate(
+        self, x: Float[Tensor, "batch heads tokens size"]
+    ) -> Float[Tensor, "batch heads tokens size"]:
+        """Queries or keys turned by their tokens' positions."""
+        dtype = x.dtype
+        if self.rounding is not None:
+            x = x.to(self.rounding).float()
+        u, v = x.unflatten(-1, (2, 2, -1)).unbind(-2)
+        turned = torch.stack((u * self.cos - v * self.sin, v * self.cos + u * self.sin), dim=-2)
+        turned = turned.flatten(-3)
+        return turned if self.rounding is None else turned.to(self.rounding).to(dtype)
+
+
+def rotate(x: Tensor, table: RotaryTable | None) -> Tensor:
+    """``x`` turned by ``table``; without one, ``x`` itself."""
+    return x if table is None else table.rotate(x)
+
+
+def layer_norm(width: int) -> nn.LayerNorm:
+    """The layer norm used everywhere in the network."""
+    return nn.LayerNorm(width, eps=LAYER_NORM_EPS)
+
+
+class Mlp(nn.Module):
+    """Linear, exact GELU, Linear."""
+
+    def __init__(self, width: int, hidden: int | None = None, out: int | None = None) -> None:
+        super().__init__()
+        hidden = hidden or 4 * width
+        self.fc1 = nn.Linear(width, hidden)
+        self.fc2 = nn.Linear(hidden, out or width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc2(F.gelu(self.fc1(x)))
+
+
+class SelfAttention(nn.Module):
+    """Multi-head attention of tokens among themselves."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(width, 3 * width)
+        self.proj = nn.Linear(width, width)
+
+    def forward(
+        self, x: Tensor, positions: RotaryTable | None = None, mask: Tensor | None = None
+    ) -> Tensor:
+        """Tokens x after reading each other; those where ``mask`` is False are read by nobody."""
+        qkv = self.qkv(x).unflatten(-1, (3, self.heads, -1))  # [batch, tokens, 3, heads, size]
+        q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind()
+        q, k = rotate(q, positions), rotate(k, positions)
+        return self.proj(_merge_heads(F.scaled_dot_product_attention(q, k, v, attn_mask=mask)))
+
+
+class CrossAttention(nn.Module):
+    """Multi-head attention of tokens x to tokens y."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.projq = nn.Linear(width, width)
+        self.projk = nn.Linear(width, width)
+        self.projv = nn.Linear(width, width)
+        self.proj = nn.Linear(width, width)
+
+    def forward(
+        self,
+        x: Tensor,
+        y: Tensor,
+        x_positions: RotaryTable | None = None,
+        y_positions: RotaryTable | None = None,
+        mean_logits: list[Tensor] | None = None,
+        y_mask: Tensor | None = None,
+    ) -> Tensor:
+        """Tokens x after reading y.
+
+        Args:
+            x: [batch, queries, width].
+            y: [batch, keys, width].
+            x_positions: rotary table of x.
+            y_positions: rotary table of y.
+            mean_logits: where given, [batch, queries] is appended: the scaled attention logits of
+                each query, averaged over heads and keys.
+            y_mask: [batch, 1, 1, keys], False for tokens of y that nobody reads; None: all are
+                read.
+        """
+        q = rotate(self._split_heads(self.projq(x)), x_positions)
+        k = rotate(self._split_heads(self.projk(y)), y_positions)
+        v = self._split_heads(self.projv(y))
+        if mean_logits is not None:
+            # The mean of the logits is the logit of the mean key, so that the attention matrix
+            # itself is never needed and fused attention stays usable.
+            logits = (q * k.mean(dim=2, keepdim=True)).sum(-1) * q.shape[-1] ** -0.5
+            mean_logits.append(logits.mean(dim=1))
+        return self.proj(_merge_heads(F.scaled_dot_product_attention(q, k, v, attn_mask=y_mask)))
+
+    def _split_heads(self, x: Tensor) -> Tensor:
+        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+
+class EncoderBlock(nn.Module):
+    """Pre-norm transformer block: self-attention, then MLP."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.norm1 = layer_norm(width)
+        self.attn = SelfAttention(width, heads)
+        self.norm2 = layer_norm(width)
+        self.mlp = Mlp(width)
+
+    def forward(self, x: Tensor, positions: RotaryTable | None = None) -> Tensor:
+        x = x + self.attn(self.norm1(x), positions)
+        return x + self.mlp(self.norm2(x))
+
+
+class DecoderBlock(nn.Module):
+    """Pre-norm transformer block: tokens x attend to themselves, then to y; y stays as it is."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.norm1 = layer_norm(width)
+        self.attn = SelfAttention(width, heads)
+        self.cross_attn = CrossAttention(width, heads)
+        self.norm2 = layer_norm(width)
+        self.norm3 = layer_norm(width)
+        self.mlp = Mlp(width)
+        self.norm_y = layer_norm(width)
+
+    def forward(
+        self,
+        x: Tensor,
+        y: Tensor,
+        x_positions: RotaryTable | None = None,
+        y_positions: RotaryTable | None = None,
+        mean_logits: list[Tensor] | None = None,
+        x_mask: Tensor | None = None,
+        y_mask: Tensor | None = None,
+    ) -> Tensor:
+        """Tokens x after one layer; arguments as in ``CrossAttention``, masks as ``y_mask``."""
+        x = x + self.attn(self.norm1(x), x_positions, x_mask)
+        x = x + self.cross_attn(
+            self.norm2(x), self.norm_y(y), x_positions, y_positions, mean_logits, y_mask
+        )
+        return x + self.mlp(self.norm3(x))
+
+
+def _merge_heads(x: Tensor) -> Tensor:
+    return x.transpose(1, 2).flatten(2)

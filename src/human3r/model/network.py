@@ -1,0 +1,378 @@
+"""The Human3R network: one frame and the recurrent state in, people, scene and camera out.
+
+Source: Chen et al., Human3R, arXiv 2510.06219.
+"""
+
+import math
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from human3r.errors import ConfigError, ShapeError
+from human3r.geometry.rigid import pose_from_raw
+from human3r.model.decoder import PoseRetriever, StreamPositions, decode
+from human3r.model.encoder import HumanBackbone, PatchEmbed, image_blocks, run_blocks
+from human3r.model.heads import DownstreamHead, People, points_from_raw
+from human3r.model.human_tokens import (
+    Detections,
+    choose_peaks,
+    keep_peaks,
+    locate_people,
+    probability,
+    unfold_mask,
+)
+from human3r.model.layers import DecoderBlock, RotaryTable, layer_norm
+from human3r.model.variants import DINO_SIZES, NetworkConfig
+
+OPTIONAL_OUTPUTS = frozenset({"world", "rgb"})
+"""Outputs that cost extra and are computed only when asked for."""
+
+_ROPE_ROUNDING = {"float32": None, "float16": torch.float16}
+_MAX_CACHED_SIZES = 4
+
+
+@dataclass(frozen=True)
+class NetworkOutput:
+    """Everything the network says about one view; tensors on its device, without batch axis."""
+
+    points_camera: Float[Tensor, "height width 3"]
+    confidence: Float[Tensor, "height width"]
+    camera_pose: Float[Tensor, "7"]
+    """Translation in metres and quaternion (w first): segment_from_camera."""
+    person_probability: Float[Tensor, "side side"]
+    """Of the human branch's square image."""
+    peaks: Float[Tensor, "rows columns"]
+    """Head scores after suppression of neighbours, per token of the human branch."""
+    detections: Detections
+    people: People
+    human_tokens: Float[Tensor, "people width"]
+    """Decoded human tokens, by which identities are matched."""
+    state: Float[Tensor, "1 state width"]
+    """What the state becomes if the frame is taken in fully."""
+    memory: Float[Tensor, "1 slots double"]
+    """What the pose memory becomes if the frame is taken in."""
+    gate: Float[Tensor, "1 state"] | None = None
+    """TTT3R's gate per state token; only when asked for."""
+    points_world: Float[Tensor, "height width 3"] | None = None
+    """From the world head, in the segment's frame; only when asked for."""
+    confidence_world: Float[Tensor, "height width"] | None = None
+    rgb: Float[Tensor, "height width 3"] | None = None
+    """The image as the network repeats it, [-1, 1]; only when asked for."""
+
+
+@dataclass(frozen=True)
+class SizeConstants:
+    """Rotary tables of one image size, without prompts."""
+
+    encoder: RotaryTable
+    patches: RotaryTable
+    pose: RotaryTable
+    patches_for_state: RotaryTable
+    pose_for_state: RotaryTable
+    state_for_image: RotaryTable
+    state_for_state: RotaryTable
+
+
+class Human3R(nn.Module):
+    """The network of every variant; its state dict has the published names and shapes.
+
+    Args:
+        config: sizes.
+        rope_dtype: precision in which the image encoder rotates queries and keys; ``float16``
+            repeats the reference's rounding.
+
+    Attributes:
+        config: sizes.
+        rope_dtype: as above; may be changed at any time between frames.
+    """
+
+    def __init__(self, config: NetworkConfig, *, rope_dtype: str = "float32") -> None:
+        super().__init__()
+        self.config = config
+        self.rope_dtype = rope_dtype
+        e, d, f = config.encoder_width, config.decoder_width, config.dino_width
+
+        self.patch_embed = PatchEmbed(3, config.patch_px, e)
+        self.enc_blocks = image_blocks(e, config.encoder_depth, config.encoder_heads)
+        self.enc_norm = layer_norm(e)
+        self.backbone = HumanBackbone(*DINO_SIZES[config.dino])
+
+        self.decoder_embed = nn.Linear(e, d)
+        self.decoder_embed_state = nn.Linear(e, d)
+        self.register_tokens = nn.Embedding(config.state_tokens, e)
+        self.pose_token = _token(1, 1, d)
+        self.dec_blocks = _decoder_blocks(d, config.decoder_depth, config.decoder_heads)
+        self.dec_norm = layer_norm(d)
+        self.dec_blocks_state = _decoder_blocks(d, config.decoder_depth, config.state_heads)
+        self.dec_norm_state = layer_norm(d)
+        self.pose_retriever = PoseRetriever(config)
+        self.downstream_head = DownstreamHead(config)
+
+        # Part of every checkpoint; the stream feeds neither ray maps nor masked inputs.
+        self.patch_embed_ray_map = PatchEmbed(6, config.patch_px, e)
+        self.enc_blocks_ray_map = image_blocks(e, config.ray_map_depth, config.ray_map_heads)
+        self.enc_norm_ray_map = layer_norm(e)
+        self.masked_img_token = _token(1, e)
+        self.masked_ray_map_token = _token(1, e)
+        self.masked_smpl_token = _token(1, e)
+        self.mhmr_masked_smpl_token = _token(1, f)
+        self.mhmr_masked_img_token = _token(1, f)
+
+        self._constants: dict[tuple[object, ...], SizeConstants] = {}
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.pose_token.device
+
+    @property
+    def rope_dtype(self) -> str:
+        """Precision of the image encoder's rotation: float32 or float16."""
+        return self._rope_dtype
+
+    @rope_dtype.setter
+    def rope_dtype(self, name: str) -> None:
+        if name not in _ROPE_ROUNDING:
+            raise ConfigError(
+                f"rope_dtype is {name!r}; expected one of {', '.join(_ROPE_ROUNDING)}. "
+                "Use float32 unless you compare against the reference's rounding."
+            )
+        self._rope_dtype = name
+
+    def initial_state(self) -> Float[Tensor, "1 state width"]:
+        """State tokens before the first frame."""
+        return self.decoder_embed_state(self.register_tokens.weight)[None]
+
+    def initial_memory(self) -> Float[Tensor, "1 slots double"]:
+        """Pose memory before the first frame."""
+        return self.pose_retriever.mem
+
+    def forward(
+        self,
+        image: Float[Tensor, "1 3 height width"],
+        human_image: Float[Tensor, "1 3 side side"],
+        state: Float[Tensor, "1 state width"],
+        memory: Float[Tensor, "1 slots double"],
+        *,
+        is_first: bool,
+        min_score: float = 0.3,
+        max_people: int | None = None,
+        with_gate: bool = False,
+        outputs: Collection[str] = (),
+    ) -> NetworkOutput:
+        """One view through the network; nothing in the network changes.
+
+        Args:
+            image: RGB in [-1, 1], sides multiples of ``config.patch_px``.
+            human_image: the same picture padded to a square of ``config.human_size_px``.
+            state: state tokens as left by the previous frame.
+            memory: pose memory as left by the previous frame.
+            is_first: nothing is known yet: the camera starts at the origin.
+            min_score: head score from which a person counts.
+            max_people: keep that many people of the highest scores; None: all.
+            with_gate: also compute TTT3R's gate.
+            outputs: some of ``OPTIONAL_OUTPUTS``.
+
+        Raises:
+            ShapeError: image sizes that the network cannot take.
+            ConfigError: unknown output.
+        """
+        self._check(image, human_image, outputs)
+        height, width = image.shape[-2:]
+        grid = (height // self.config.patch_px, width // self.config.patch_px)
+        constants = self.size_constants(grid, image.device)
+        heads, retriever = self.downstream_head, self.pose_retriever
+
+        # Encode the image, and the square image of the human branch.
+        encoded = run_blocks(self.enc_blocks, self.patch_embed(image), constants.encoder)
+        encoded = self.enc_norm(encoded)
+        appearance = self.backbone(human_image)
+
+        # Detect heads; each person becomes a prompt beside the image tokens.
+        peaks, found = self._detect(appearance, height, width, min_score, max_people)
+        appearance_found = appearance[:, found.token_index]
+        prompts = heads.mlp_fuse(
+            torch.cat((appearance_found, encoded[:, found.patch_index]), dim=-1)
+        )
+
+        # The camera token: a fixed one at the start, later what the memory recalls.
+        address = retriever.address(encoded)
+        pose = self.pose_token if is_first else retriever.read(address, memory)
+
+        # Image side and recurrent state read each other, layer by layer.
+        decoded = decode(
+            torch.cat((pose, self.decoder_embed(encoded), prompts), dim=1),
+            state,
+            self.dec_blocks,
+            self.dec_blocks_state,
+            self.dec_norm,
+            self.dec_norm_state,
+            _with_prompts(constants, found.patch_index),
+            with_gate=with_gate,
+        )
+        last = decoded.image_layers[-1]
+        patch_end = 1 + grid[0] * grid[1]
+        pose, human = last[:, :1], last[0, patch_end:]
+        layers = (encoded, *(layer[:, 1:patch_end] for layer in decoded.image_layers))
+
+        # Read the answers off the tokens.
+        points_camera, confidence = points_from_raw(heads.dpt_self(layers, grid))
+        optional = self._optional_outputs(outputs, layers, pose, grid, constants)
+        return NetworkOutput(
+            points_camera=points_camera,
+            confidence=confidence,
+            camera_pose=pose_from_raw(heads.pose_head(pose)[0, 0]),
+            person_probability=unfold_mask(heads.mlp_msk(appearance)),
+            peaks=peaks,
+            detections=found,
+            people=heads.people(human, appearance_found[0]),
+            human_tokens=human,
+            state=decoded.state,
+            memory=retriever.write(address, pose, memory),
+            gate=decoded.gate,
+            **optional,
+        )
+
+    def _detect(
+        self,
+        appearance: Tensor,
+        height_px: int,
+        width_px: int,
+        min_score: float,
+        max_people: int | None,
+    ) -> tuple[Tensor, Detections]:
+        square_px = self.config.human_size_px
+        side = math.isqrt(appearance.shape[1])
+        scores = probability(self.downstream_head.mlp_classif(appearance)).view(side, side)
+        peaks = keep_peaks(scores)
+        chosen = choose_peaks(peaks, min_score, max_people)
+        found = locate_people(
+            chosen,
+            peaks.flatten()[chosen],
+            self.downstream_head.mlp_offset(appearance[0, chosen]),
+            square_px=square_px,
+            width_px=width_px,
+            height_px=height_px,
+            patch_px=self.config.patch_px,
+        )
+        return peaks, found
+
+    def _optional_outputs(
+        self,
+        outputs: Collection[str],
+        layers: tuple[Tensor, ...],
+        pose: Tensor,
+        grid: tuple[int, int],
+        constants: SizeConstants,
+    ) -> dict[str, Tensor]:
+        heads = self.downstream_head
+        optional = {}
+        if "world" in outputs:
+            moved = heads.to_world(layers[-1], pose, constants.patches)
+            raw = heads.dpt_cross((*layers[:-1], moved), grid)
+            optional["points_world"], optional["confidence_world"] = points_from_raw(raw)
+        if "rgb" in outputs:
+            raw = heads.dpt_rgb(layers, grid)
+            optional["rgb"] = (probability(raw)[0].permute(1, 2, 0) - 0.5) * 2
+        return optional
+
+    def _check(self, image: Tensor, human_image: Tensor, outputs: Collection[str]) -> None:
+        patch, square = self.config.patch_px, self.config.human_size_px
+        height, width = image.shape[-2:]
+        if image.shape[:2] != (1, 3) or height % patch or width % patch or not height * width:
+            raise ShapeError(
+                f"image: expected (1, 3, height, width) with sides that are multiples of {patch}, "
+                f"got {tuple(image.shape)}. Prepare it with streaming.preprocess.",
+                ("1", "3", f"multiple of {patch}", f"multiple of {patch}"),
+                tuple(image.shape),
+            )
+        if human_image.shape != (1, 3, square, square):
+            raise ShapeError(
+                f"human_image: expected (1, 3, {square}, {square}), got "
+                f"{tuple(human_image.shape)}. Prepare it with streaming.preprocess.",
+                (1, 3, square, square),
+                tuple(human_image.shape),
+            )
+        unknown = sorted(set(outputs) - OPTIONAL_OUTPUTS)
+        if unknown:
+            raise ConfigError(
+                f"outputs names {', '.join(unknown)}; expected some of "
+                f"{', '.join(sorted(OPTIONAL_OUTPUTS))}."
+            )
+
+    def size_constants(self, grid: tuple[int, int], device: torch.device) -> SizeConstants:
+        """Rotary tables of images with so many rows and columns of patches; kept for later."""
+        key = (grid, device, self.rope_dtype)
+        if key not in self._constants:
+            if len(self._constants) >= _MAX_CACHED_SIZES:
+                self._constants.clear()
+            # Ordinary tensors serve training as well; those born in inference mode would not.
+            with torch.inference_mode(False), torch.no_grad():
+                self._constants[key] = self._make_constants(grid, device)
+        return self._constants[key]
+
+    def _make_constants(self, grid: tuple[int, int], device: torch.device) -> SizeConstants:
+        config = self.config
+        image_size = config.decoder_width // config.decoder_heads
+        state_size = config.decoder_width // config.state_heads
+        encoder_size = config.encoder_width // config.encoder_heads
+        patches = patch_positions(grid).to(device)
+        state = state_positions(config.state_tokens).to(device)
+        pose = torch.full((1, 2), POSE_POSITION, device=device)
+
+        def table(
+            positions: Tensor, head_size: int, rounding: torch.dtype | None = None
+        ) -> RotaryTable:
+            return RotaryTable.at(positions, head_size, config.rope_base, rounding)
+
+        return SizeConstants(
+            encoder=table(patches, encoder_size, _ROPE_ROUNDING[self.rope_dtype]),
+            patches=table(patches, image_size),
+            pose=table(pose, image_size),
+            patches_for_state=table(patches, state_size),
+            pose_for_state=table(pose, state_size),
+            state_for_image=table(state, image_size),
+            state_for_state=table(state, state_size),
+        )
+
+
+POSE_POSITION = -1
+"""Rotary position of the camera token, in y and x."""
+
+
+def patch_positions(grid: tuple[int, int]) -> Tensor:
+    """Rotary positions (y, x) of the patches, row by row, [rows * columns, 2]."""
+    y, x = torch.meshgrid(torch.arange(grid[0]), torch.arange(grid[1]), indexing="ij")
+    return torch.stack((y, x), dim=-1).flatten(0, 1)
+
+
+def state_positions(num_tokens: int) -> Tensor:
+    """Rotary positions (y, x) of the state tokens, laid out in rows of an even length."""
+    width = math.isqrt(num_tokens)
+    width += width % 2
+    index = torch.arange(num_tokens)
+    return torch.stack((index // width, index % width), dim=-1)
+
+
+def _with_prompts(constants: SizeConstants, patch_index: Tensor) -> StreamPositions:
+    """Tables of [pose | patches | prompts]; a prompt sits where its backbone patch does."""
+    patches, patches_for_state = constants.patches, constants.patches_for_state
+    return StreamPositions(
+        image_for_image=constants.pose.then(patches, patches.rows(patch_index)),
+        state_for_image=constants.state_for_image,
+        image_for_state=constants.pose_for_state.then(
+            patches_for_state, patches_for_state.rows(patch_index)
+        ),
+        state_for_state=constants.state_for_state,
+    )
+
+
+def _token(*shape: int) -> nn.Parameter:
+    return nn.Parameter(torch.randn(*shape) * 0.02)
+
+
+def _decoder_blocks(width: int, depth: int, heads: int) -> nn.ModuleList:
+    return nn.ModuleList(DecoderBlock(width, heads) for _ in range(depth))

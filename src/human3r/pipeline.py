@@ -1,0 +1,188 @@
+"""The main path: settings -> network, body and session; frame -> people, scene and camera.
+
+Read this first. Every front end (command line, ROS node, your own script) drives a ``Pipeline``:
+
+    pipeline = Pipeline.from_settings(Settings())  # the small network and body we ship
+    estimate = pipeline.step(Frame(image, stamp_ns))
+
+    official = Settings().replace({"model.weights": "672S.safetensors",
+                                   "model.body_model": "smplx.npz"})
+"""
+
+import logging
+
+import numpy as np
+import torch
+
+from human3r.body import BodyModel, load_body_model
+from human3r.body.default import default_body_path
+from human3r.checks import check_rgb_image
+from human3r.config import Settings
+from human3r.errors import DeviceError, InputError
+from human3r.mapping.points import select_points, select_static_points
+from human3r.model.checkpoint import load_network
+from human3r.model.default import default_weights_path
+from human3r.model.network import Human3R
+from human3r.streaming.session import StreamSession
+from human3r.types import Frame, FrameEstimate, PointSet
+
+log = logging.getLogger(__name__)
+
+_MIN_CONTRAST = 1.0
+"""Grey levels of standard deviation below which an image shows nothing (lens covered)."""
+
+
+class Pipeline:
+    """One camera stream through the network, from settings to results.
+
+    Attributes:
+        settings: what it was built with; ``apply`` changes those marked live.
+        network: the Human3R network on its device.
+        body_model: turns body parameters into joints and vertices.
+        session: the recurrent stream; owns order, reset and identities.
+    """
+
+    def __init__(self, network: Human3R, body_model: BodyModel, settings: Settings) -> None:
+        self.settings = settings
+        self.network = network
+        self.body_model = body_model
+        self.session = StreamSession(network, body_model, settings)
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> "Pipeline":
+        """Load and check weights and body model, and place them on the device.
+
+        Raises:
+            WeightsError: missing, damaged or foreign weights.
+            BodyModelError: missing, damaged or foreign body model.
+            DeviceError: the device is not there.
+        """
+        settings = with_shipped_files(settings)
+        model = settings.model
+        device = choose_device(model.device)
+        if model.deterministic:
+            # For the whole process: PyTorch knows no smaller scope. It warns where it cannot.
+            torch.use_deterministic_algorithms(True, warn_only=True)
+        network = load_network(
+            model.weights, device=device, rope_dtype=model.rope_dtype, sha256=model.sha256
+        )
+        return cls(network, load_body_model(model.body_model, device), settings)
+
+    def warm_up(self, width_px: int = 640, height_px: int = 480) -> None:
+        """Run ``model.warmup_frames`` made-up frames of this size, then forget them."""
+        noise = np.random.default_rng(0).integers(0, 255, (height_px, width_px, 3), np.uint8)
+        trial = StreamSession(self.network, self.body_model, self.settings)
+        for index in range(self.settings.model.warmup_frames):
+            trial.push(Frame(noise, stamp_ns=index + 1))
+
+    def step(self, frame: Frame) -> FrameEstimate:
+        """One frame in, everything known from it out.
+
+        A frame without contrast is answered but does not enter the recurrent state, so a covered
+        lens cannot wipe out what the session has learnt.
+
+        Raises:
+            InputError: unusable image, changed size, or a stamp that is not newer.
+            NonFiniteError: the network failed on this frame; the state is as before.
+        """
+        image = check_rgb_image(frame.image)
+        height, width = image.shape[:2]
+        if height * width > self.settings.input.max_pixels:
+            raise InputError(
+                f"image: {width}x{height} is {height * width} pixels; input.max_pixels allows "
+                f"{self.settings.input.max_pixels}. Reduce the image or raise the limit."
+            )
+        return self.session.push(frame, update=has_contrast(image))
+
+    def points(self, estimate: FrameEstimate) -> PointSet:
+        """Points of scene and people: for obstacle avoidance."""
+        return select_points(estimate, self.settings.scene)
+
+    def scene_points(self, estimate: FrameEstimate) -> PointSet:
+        """Points with the people taken out: for mapping."""
+        return select_static_points(estimate, self.settings.scene)
+
+    def statures_m(self, estimate: FrameEstimate) -> list[float]:
+        """Standing height of each person, as their shape implies."""
+        if not estimate.people:
+            return []
+        betas = np.stack([person.body.betas for person in estimate.people])
+        return self.body_model.stature(torch.from_numpy(betas).to(self.network.device)).tolist()
+
+    def reset(self, keep_world: bool = False) -> None:
+        """Forget the recurrent state and begin a new session.
+
+        Args:
+            keep_world: go on in the same world frame from the last pose.
+        """
+        self.session.reset(keep_world=keep_world)
+
+    def apply(self, settings: Settings) -> None:
+        """Take over the live settings; those of the network and the device stay as built."""
+        self.settings = settings
+        self.session.apply(settings)
+
+    def close(self) -> None:
+        """Give the device's memory back; the pipeline is of no use afterwards."""
+        device = self.network.device
+        del self.session, self.network, self.body_model
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
+
+
+def choose_device(name: str) -> torch.device:
+    """The device called ``name``; auto is the first CUDA device, else the CPU.
+
+    Raises:
+        DeviceError: unknown name, or no such device on this machine.
+    """
+    if name == "auto":
+        name = "cuda:0" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise DeviceError(
+            f"model.device is {name!r}; expected auto, cpu, cuda or cuda:N."
+        ) from error
+    if device.type not in ("cpu", "cuda"):
+        raise DeviceError(f"model.device is {name!r}; expected auto, cpu, cuda or cuda:N.")
+    if device.type == "cuda":
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if (device.index or 0) >= count:
+            raise DeviceError(
+                f"model.device is {name!r}, but PyTorch sees {count} CUDA devices. "
+                "Use cpu, or install a CUDA build of PyTorch and check `human3r doctor`."
+            )
+        device = torch.device("cuda", device.index or 0)
+    return device
+
+
+def has_contrast(image: np.ndarray) -> bool:
+    """Whether an image (height, width, 3) uint8 shows anything at all.
+
+    A coarse sample of pixels decides; it costs microseconds at any image size.
+    """
+    height, width = image.shape[:2]
+    sample = image[:: max(1, height // 64), :: max(1, width // 64)]
+    return float(sample.reshape(-1, 3).std(axis=0).max()) >= _MIN_CONTRAST
+
+
+def with_shipped_files(settings: Settings) -> Settings:
+    """The settings with the weights and the body that come with human3r where none are named."""
+    model = settings.model
+    if not model.weights:
+        settings = settings.replace({"model.weights": str(default_weights_path())})
+        if model.body_model:
+            log.warning(
+                "no weights are named: the small network that comes with human3r speaks of the "
+                "free body, so its shapes mean nothing on %s. Set model.weights too, or neither.",
+                model.body_model,
+            )
+    elif not model.body_model:
+        log.warning(
+            "no body model is named: people get the free body that comes with human3r. Weights "
+            "made for SMPL-X need an SMPL-X file: set model.body_model."
+        )
+    if not model.body_model:
+        settings = settings.replace({"model.body_model": str(default_body_path())})
+    return settings

@@ -1,0 +1,1 @@
+"""A stream of frames through the network: preparation, recurrent state, session."""

@@ -1,0 +1,401 @@
+"""One camera's stream through the network: order, recurrence, resets, identities, poses."""
+
+import time
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from human3r.body.base import BodyMesh, BodyModel
+from human3r.checks import check_rgb_image
+from human3r.config import Settings
+from human3r.errors import InputError, NonFiniteError, StreamOrderError
+from human3r.geometry.camera import estimate_focal, network_from_square
+from human3r.geometry.rigid import chain, matrix_from_pose
+from human3r.model.network import Human3R, NetworkOutput
+from human3r.streaming.preprocess import crop_from_square, prepare
+from human3r.streaming.state import RecurrentState, StreamState
+from human3r.tracking.association import TrackMemory, associate, forget
+from human3r.types import (
+    BodyParameters,
+    Frame,
+    FrameEstimate,
+    ImageGeometry,
+    Intrinsics,
+    PersonEstimate,
+)
+
+
+@dataclass(frozen=True)
+class View:
+    """One pass through the network. A frame has one view, or two when it ends a segment."""
+
+    output: NetworkOutput
+    is_reset: bool
+    """The recurrent state was reset after this view."""
+    is_overlap: bool
+    """The same image again, as the first of the next segment; not part of the results."""
+    track_ids: Int[np.ndarray, " people"]
+    segment_from_camera: Float[np.ndarray, "4 4"]
+    world_from_camera: Float[np.ndarray, "4 4"]
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """A frame as the network takes it."""
+
+    stamp_ns: int
+    image: np.ndarray
+    geometry: ImageGeometry
+    pixels: Tensor
+    human_pixels: Tensor
+
+
+class StreamSession:
+    """Frames in, estimates out, one by one; memory stays flat however long the stream.
+
+    One thread at a time may use a session.
+
+    Args:
+        network: in evaluation mode, on its device.
+        body_model: on the same device; None leaves joints and vertices empty.
+        settings: the network's settings are fixed here, ``apply`` changes the live ones.
+    """
+
+    def __init__(self, network: Human3R, body_model: BodyModel | None, settings: Settings) -> None:
+        self._network = network
+        self._body_model = body_model
+        self._settings = settings
+        self._ttt3r = settings.model.ttt3r
+        self._size_px = settings.model.input_size or network.config.input_size_px
+        self._state = StreamState(self._initial(), TrackMemory.empty(network.config.decoder_width))
+
+    @property
+    def session(self) -> int:
+        """Number of the session that the next frame belongs to."""
+        return self._state.session
+
+    @property
+    def frame_index(self) -> int:
+        """Frames processed in this session: the index the next frame gets."""
+        return self._state.frame_index
+
+    @property
+    def recurrent(self) -> RecurrentState:
+        """The network's memory as the next frame finds it."""
+        return self._state.recurrent
+
+    @torch.inference_mode()
+    def push(
+        self, frame: Frame, *, update: bool = True, outputs: Collection[str] = ()
+    ) -> FrameEstimate:
+        """One frame in, everything known from it out.
+
+        Args:
+            frame: newer than the last one and of the same size.
+            update: False predicts without taking the frame into the recurrent state.
+            outputs: ``world`` asks for ``points_world``.
+
+        Raises:
+            InputError: unusable image, or its size changed.
+            StreamOrderError: a stamp that is not newer.
+            NonFiniteError: the network failed on this frame; everything is as before it.
+        """
+        clock = _Clock()
+        prepared = self._prepare(frame)
+        clock.lap("preprocess")
+        views, state = self._run(prepared, update, outputs, self._settings.people.max_count)
+        clock.lap("network")
+        view = views[0]
+        mesh = self.bodies(view)
+        people = _people(view, mesh, prepared.geometry, self._network.config.human_size_px)
+        clock.lap("bodies")
+        estimate = self._estimate(prepared, view, people, update)
+        clock.lap("geometry")
+        self._state = state
+        estimate.timings_s.update(clock.laps_s)
+        return estimate
+
+    @torch.inference_mode()
+    def push_views(
+        self, frame: Frame, *, update: bool = True, outputs: Collection[str] = ()
+    ) -> list[View]:
+        """One frame in, the raw answers of the network out: for parity checks and research.
+
+        All people are kept, whatever ``people.max_count`` says.
+
+        Args:
+            frame: as in ``push``.
+            update: as in ``push``.
+            outputs: some of ``network.OPTIONAL_OUTPUTS``.
+
+        Returns:
+            The frame's view, and the overlap view when the frame ends a segment.
+
+        Raises:
+            InputError, StreamOrderError, NonFiniteError: as in ``push``.
+        """
+        views, self._state = self._run(self._prepare(frame), update, outputs, None)
+        return views
+
+    @torch.inference_mode()
+    def bodies(self, view: View) -> BodyMesh | None:
+        """Joints and vertices of a view's people; None without people or body model."""
+        people = view.output.people
+        if self._body_model is None or not len(people.betas):
+            return None
+        return self._body_model(
+            people.rotations, people.betas, people.expression, people.head_camera
+        )
+
+    def reset(self, keep_world: bool = False) -> None:
+        """Forget the recurrent state and begin a new session; image size and clock may change.
+
+        Args:
+            keep_world: go on in the same world from the last pose, and remember the people.
+                Otherwise the next frame is the origin and everybody is new; numbers of people
+                are still not used again.
+        """
+        old = self._state
+        width = self._network.config.decoder_width
+        self._state = StreamState(
+            recurrent=self._initial(),
+            tracks=old.tracks if keep_world else TrackMemory.empty(width, old.tracks.next_id),
+            session=old.session + 1,
+        )
+        if keep_world:
+            self._state = replace(
+                self._state,
+                world_from_segment=old.world_from_camera,
+                world_from_camera=old.world_from_camera,
+            )
+
+    def apply(self, settings: Settings) -> None:
+        """Take over the live settings; those of the network stay as built."""
+        self._settings = settings
+
+    def save(self, path: str | Path) -> None:
+        """Keep everything in a file, from which ``load`` continues bit for bit.
+
+        Raises:
+            OutputError: not writable.
+        """
+        self._state.save(path, self._network.config)
+
+    def load(self, path: str | Path) -> None:
+        """Continue from a file; on an error everything stays as it is.
+
+        Raises:
+            InputError: unreadable, damaged, or saved with a network of other sizes.
+        """
+        self._state = StreamState.load(path, self._network)
+
+    @torch.inference_mode()
+    def _initial(self) -> RecurrentState:
+        return RecurrentState.initial(self._network)
+
+    def _prepare(self, frame: Frame) -> _Prepared:
+        image = check_rgb_image(frame.image)
+        size = (image.shape[1], image.shape[0])
+        expected = self._state.image_size_px
+        if expected is not None and size != expected:
+            raise InputError(
+                f"image: got {size[0]}x{size[1]} in a stream of {expected[0]}x{expected[1]}; "
+                "expected one size within a session. Call reset() before changing it."
+            )
+        last = self._state.last_stamp_ns
+        if last is not None and frame.stamp_ns <= last:
+            raise StreamOrderError(
+                f"stamp_ns is {frame.stamp_ns}, the last frame's was {last}; expected a newer "
+                "frame. Drop late frames, or call reset() when the clock was set back."
+            )
+        network = self._network
+        prepared = prepare(image, self._size_px, network.config.human_size_px, network.device)
+        return _Prepared(int(frame.stamp_ns), *prepared)
+
+    def _run(
+        self, frame: _Prepared, update: bool, outputs: Collection[str], max_people: int | None
+    ) -> tuple[list[View], StreamState]:
+        """The frame's views, and the state after it; nothing of the session changes yet."""
+        state = self._state
+        interval = self._settings.session.reset_interval
+        is_reset = 0 < interval <= state.frame_index + 1
+        tracks = forget(state.tracks, frame.stamp_ns, self._settings.people.forget_s)
+        state = replace(state, tracks=tracks)
+
+        view, state = self._view(frame, state, update, outputs, max_people, is_reset=is_reset)
+        views = [view]
+        state = replace(
+            state,
+            world_from_camera=view.world_from_camera,
+            frame_index=state.frame_index + 1,
+            last_stamp_ns=frame.stamp_ns,
+            image_size_px=(frame.geometry.source_width_px, frame.geometry.source_height_px),
+        )
+        if is_reset:
+            # The next segment begins in this camera, and sees this image first.
+            state = replace(
+                state,
+                recurrent=self._initial(),
+                world_from_segment=view.world_from_camera,
+                session=state.session + 1,
+                frame_index=0,
+            )
+            overlap, state = self._view(frame, state, update, outputs, max_people, is_overlap=True)
+            views.append(overlap)
+        return views, state
+
+    def _view(
+        self,
+        frame: _Prepared,
+        state: StreamState,
+        update: bool,
+        outputs: Collection[str],
+        max_people: int | None,
+        *,
+        is_reset: bool = False,
+        is_overlap: bool = False,
+    ) -> tuple[View, StreamState]:
+        output = self._network(
+            frame.pixels,
+            frame.human_pixels,
+            state.recurrent.tokens,
+            state.recurrent.memory,
+            is_first=state.recurrent.is_first,
+            min_score=self._settings.people.min_score,
+            max_people=max_people,
+            with_gate=self._ttt3r,
+            outputs=outputs,
+        )
+        _check_finite(output)
+        track_ids, tracks = associate(state.tracks, to_numpy(output.human_tokens), frame.stamp_ns)
+        segment_from_camera = matrix_from_pose(output.camera_pose.cpu().double()).numpy()
+        view = View(
+            output=output,
+            is_reset=is_reset,
+            is_overlap=is_overlap,
+            track_ids=track_ids,
+            segment_from_camera=segment_from_camera,
+            world_from_camera=chain(state.world_from_segment, segment_from_camera),
+        )
+        recurrent = state.recurrent.after(output, update=update, ttt3r=self._ttt3r)
+        return view, replace(state, recurrent=recurrent, tracks=tracks)
+
+    def _estimate(
+        self, frame: _Prepared, view: View, people: tuple[PersonEstimate, ...], update: bool
+    ) -> FrameEstimate:
+        output, geometry = view.output, frame.geometry
+        width, height = geometry.width_px, geometry.height_px
+        focal = float(estimate_focal(output.points_camera))
+        mask = crop_from_square(output.person_probability, width, height)
+        return FrameEstimate(
+            stamp_ns=frame.stamp_ns,
+            session=self._state.session,
+            frame_index=self._state.frame_index,
+            geometry=geometry,
+            image=frame.image,
+            points_camera=to_numpy(output.points_camera),
+            confidence=to_numpy(output.confidence),
+            person_probability=to_numpy(mask),
+            world_from_camera=view.world_from_camera,
+            intrinsics=Intrinsics(focal, focal, width // 2, height // 2, width, height),
+            people=people,
+            state_updated=update,
+            points_world=self._points_world(output),
+        )
+
+    def _points_world(self, output: NetworkOutput) -> np.ndarray | None:
+        if output.points_world is None:
+            return None
+        world_from_segment = torch.from_numpy(self._state.world_from_segment).to(
+            output.points_world.device, torch.float32
+        )
+        rotated = output.points_world @ world_from_segment[:3, :3].T
+        return to_numpy(rotated + world_from_segment[:3, 3])
+
+
+class _Clock:
+    """Wall time between laps."""
+
+    def __init__(self) -> None:
+        self.laps_s: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        now = time.perf_counter()
+        self.laps_s[name], self._last = now - self._last, now
+
+
+def to_numpy(tensor: Tensor) -> np.ndarray:
+    """A tensor as a contiguous array on the host."""
+    return np.ascontiguousarray(tensor.detach().cpu().numpy())
+
+
+def _check_finite(output: NetworkOutput) -> None:
+    """Nothing, when all that leaves the network or enters the state is finite.
+
+    Raises:
+        NonFiniteError: NaN or infinity; the message names the outputs.
+    """
+    tensors = {
+        "points": output.points_camera,
+        "confidence": output.confidence,
+        "camera pose": output.camera_pose,
+        "person probability": output.person_probability,
+        "people's rotations": output.people.rotations,
+        "people's betas": output.people.betas,
+        "people's expression": output.people.expression,
+        "people's places": output.people.head_camera,
+        "people's heads": output.detections.head_square_px,
+        "human tokens": output.human_tokens,
+        "state": output.state,
+        "memory": output.memory,
+        "gate": output.gate,
+        "world points": output.points_world,
+        "rgb": output.rgb,
+    }
+    present = {name: tensor for name, tensor in tensors.items() if tensor is not None}
+    # One transfer for all, which is also where the host waits for the device.
+    finite = torch.stack([tensor.isfinite().all() for tensor in present.values()]).tolist()
+    broken = [name for name, is_finite in zip(present, finite, strict=True) if not is_finite]
+    if broken:
+        raise NonFiniteError(
+            f"the network's {', '.join(broken)} hold NaN or infinity; expected finite numbers. "
+            "The stream's state is as before this frame: go on with the next one, or reset; "
+            "if it stays so, check the weights file."
+        )
+
+
+def _people(
+    view: View, mesh: BodyMesh | None, geometry: ImageGeometry, square_px: int
+) -> tuple[PersonEstimate, ...]:
+    output = view.output
+    people, found = output.people, output.detections
+    if not len(view.track_ids):
+        return ()
+    head_network = network_from_square(
+        found.head_square_px, square_px, geometry.width_px, geometry.height_px
+    )
+    # The network counts from pixel corners, pixel coordinates from the first pixel's centre.
+    heads = geometry.source_from_network(to_numpy(head_network) - 0.5).astype(np.float32)
+    scores = to_numpy(found.scores)
+    rotations, betas = to_numpy(people.rotations), to_numpy(people.betas)
+    expression, head_camera = to_numpy(people.expression), to_numpy(people.head_camera)
+    nothing = np.zeros((len(betas), 0, 3), np.float32)
+    joints = nothing if mesh is None else to_numpy(mesh.joints)
+    vertices = nothing if mesh is None else to_numpy(mesh.vertices)
+    return tuple(
+        PersonEstimate(
+            track_id=int(track_id),
+            score=float(scores[i]),
+            head_px=heads[i],
+            body=BodyParameters(rotations[i], betas[i], expression[i], head_camera[i]),
+            joints_camera=joints[i],
+            vertices_camera=vertices[i],
+        )
+        for i, track_id in enumerate(view.track_ids)
+    )

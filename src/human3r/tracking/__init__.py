@@ -1,0 +1,1 @@
+"""Keeps person identities across frames."""

@@ -1,0 +1,241 @@
+"""People over time: numbers that never come twice, and predictions of who is out of sight.
+
+Everything follows from stamps and estimates alone, so a recording gives what the live stream gave.
+"""
+
+import enum
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Float
+
+from human3r.config import PeopleSettings
+from human3r.tracking.motion import camera_from_past, fit_velocity, move
+from human3r.types import FrameEstimate, PersonEstimate
+
+_LEFT_HIP, _RIGHT_HIP = 1, 2
+_SAME_PLACE_M = 0.5
+"""No two people stand closer, so who appears so near to a prediction is the one predicted."""
+
+
+class TrackState(enum.IntEnum):
+    """How sure a track is; the numbers are those of human3r_msgs/Human."""
+
+    NEW = 0
+    """Seen, not yet confirmed."""
+    OK = 1
+    """Measured in this frame."""
+    COASTING = 2
+    """Not measured in this frame; the pose is predicted."""
+    LOST = 3
+    """The last word about this number."""
+
+
+@dataclass(frozen=True)
+class TrackedPerson:
+    """One person in one frame, measured or predicted."""
+
+    number: int
+    """Increases over the life of the tracker, across resets; never given away twice."""
+    state: TrackState
+    person: PersonEstimate
+    """In the camera frame of this frame."""
+    velocity_camera: Float[np.ndarray, "3"] | None
+    """m/s of the body's origin relative to the static world, along the camera's axes."""
+    first_seen_ns: int
+    last_seen_ns: int
+    """Stamp of the last measurement."""
+    age_frames: int
+    """Processed frames since the first sighting; 0 in the frame it was first seen."""
+
+
+def body_origin(person: PersonEstimate) -> Float[np.ndarray, "3"]:
+    """Midway between the hip joints: the origin of REP 155's body frame; camera frame, metres."""
+    return (person.joints_camera[_LEFT_HIP] + person.joints_camera[_RIGHT_HIP]).astype(float) / 2
+
+
+@dataclass
+class _Track:
+    """What is remembered of a person."""
+
+    number: int
+    first_seen_ns: int
+    first_frame: int
+    sightings: int = 0
+    is_confirmed: bool = False
+    person: PersonEstimate = field(init=False)
+    """As last measured."""
+    world_from_camera: np.ndarray = field(init=False)
+    """Of the last measurement."""
+    stamps_ns: list[int] = field(default_factory=list)
+    places_world: list[np.ndarray] = field(default_factory=list)
+
+    def see(
+        self, person: PersonEstimate, estimate: FrameEstimate, settings: PeopleSettings
+    ) -> None:
+        pose, origin = estimate.world_from_camera, body_origin(person)
+        self.person, self.world_from_camera = person, pose
+        self.sightings += 1
+        self.is_confirmed |= self.sightings >= settings.confirm_frames
+        self.stamps_ns.append(estimate.stamp_ns)
+        self.places_world.append(pose[:3, :3] @ origin + pose[:3, 3])
+        oldest_ns = estimate.stamp_ns - round(settings.velocity_window_s * 1e9)
+        old = sum(stamp_ns < oldest_ns for stamp_ns in self.stamps_ns)
+        del self.stamps_ns[:old], self.places_world[:old]
+
+    def velocity_world(self, settings: PeopleSettings) -> np.ndarray | None:
+        """m/s as last measured; None while less than half of the window is known."""
+        known_ns = self.stamps_ns[-1] - self.stamps_ns[0]
+        if known_ns < 0.5e9 * settings.velocity_window_s:
+            return None
+        return fit_velocity(np.array(self.stamps_ns, np.int64), np.array(self.places_world))
+
+    def moved_world(self, stamp_ns: int, settings: PeopleSettings) -> np.ndarray:
+        """How far the person should have gone since the last measurement, metres."""
+        velocity = self.velocity_world(settings)
+        if velocity is None:
+            return np.zeros(3)
+        return velocity * ((stamp_ns - self.stamps_ns[-1]) * 1e-9)
+
+    def may_coast(self, stamp_ns: int, settings: PeopleSettings) -> bool:
+        unseen_ns = stamp_ns - self.stamps_ns[-1]
+        return self.is_confirmed and unseen_ns <= round(settings.coast_s * 1e9)
+
+
+class Tracker:
+    """Gives every person a number that lasts, and says where they are while out of sight.
+
+    Who is who the network says; see ``human3r.tracking.association``. A number is confirmed after
+    some frames in a row, coasts while its person is not seen, and is lost after a while: said
+    once, and never again. At most ``people.max_count`` people are remembered.
+    """
+
+    def __init__(self) -> None:
+        self._tracks: dict[int, _Track] = {}
+        """By the network's identity."""
+        self._next_number = 0
+        self._offset = 0
+        self._frames = 0
+
+    def begin_network(self) -> None:
+        """A new network counts its people from 0 again; our numbers go on."""
+        self._offset = self._next_number
+        self._tracks.clear()
+
+    def forget(self) -> None:
+        """A reset: whoever comes next is new, and nothing more is said about the others."""
+        self._tracks.clear()
+
+    def update(self, estimate: FrameEstimate, settings: PeopleSettings) -> list[TrackedPerson]:
+        """Everybody known after a frame.
+
+        Args:
+            estimate: newer than the one before; poses are in one world since the last ``forget``.
+            settings: confirmation, coasting and the velocities' window.
+
+        Returns:
+            The estimate's people in their order, then who coasts and who is lost, by number.
+        """
+        self._rejoin(estimate, settings)
+        seen = []
+        for person in estimate.people:
+            track = self._tracks.get(person.track_id) or self._begin(person.track_id, estimate)
+            track.see(person, estimate, settings)
+            seen.append(self._seen(track, estimate, settings))
+        kept = self._coasting(estimate, settings)
+        unseen = []
+        for track_id, track in self._unseen(estimate):
+            state = TrackState.COASTING if track_id in kept else TrackState.LOST
+            unseen.append(self._predicted(track, state, estimate, settings))
+            if state == TrackState.LOST:
+                del self._tracks[track_id]
+        self._frames += 1
+        return seen + sorted(unseen, key=lambda tracked: tracked.number)
+
+    def _begin(self, track_id: int, estimate: FrameEstimate) -> _Track:
+        # The network's own number where it is free, which it is until somebody was lost.
+        number = max(self._offset + track_id, self._next_number)
+        self._next_number = number + 1
+        track = _Track(number, estimate.stamp_ns, self._frames)
+        self._tracks[track_id] = track
+        return track
+
+    def _unseen(self, estimate: FrameEstimate) -> list[tuple[int, _Track]]:
+        seen = {person.track_id for person in estimate.people}
+        return [(track_id, t) for track_id, t in self._tracks.items() if track_id not in seen]
+
+    def _coasting(self, estimate: FrameEstimate, settings: PeopleSettings) -> set[int]:
+        """Identities that are out of sight and remembered: the latest seen, where room is left."""
+        waiting = [
+            (-track.stamps_ns[-1], track.number, track_id)
+            for track_id, track in self._unseen(estimate)
+            if track.may_coast(estimate.stamp_ns, settings)
+        ]
+        room = max(0, settings.max_count - len(estimate.people))
+        return {track_id for _, _, track_id in sorted(waiting)[:room]}
+
+    def _rejoin(self, estimate: FrameEstimate, settings: PeopleSettings) -> None:
+        """Who is new to the network, but where a prediction says, goes on under the old number."""
+        new = [person for person in estimate.people if person.track_id not in self._tracks]
+        waiting = [
+            (track_id, track)
+            for track_id, track in self._unseen(estimate)
+            if track.may_coast(estimate.stamp_ns, settings)
+        ]
+        if not new or not waiting:
+            return
+        pose = estimate.world_from_camera
+        found = np.array([pose[:3, :3] @ body_origin(person) + pose[:3, 3] for person in new])
+        expected = np.array(
+            [t.places_world[-1] + t.moved_world(estimate.stamp_ns, settings) for _, t in waiting]
+        )
+        distances = np.linalg.norm(found[:, None] - expected[None], axis=-1)
+        for row, column in _nearest_pairs(distances, _SAME_PLACE_M):
+            self._tracks[new[row].track_id] = self._tracks.pop(waiting[column][0])
+
+    def _seen(
+        self, track: _Track, estimate: FrameEstimate, settings: PeopleSettings
+    ) -> TrackedPerson:
+        state = TrackState.OK if track.is_confirmed else TrackState.NEW
+        velocity = track.velocity_world(settings)
+        return self._tracked(track, state, track.person, velocity, estimate)
+
+    def _predicted(
+        self, track: _Track, state: TrackState, estimate: FrameEstimate, settings: PeopleSettings
+    ) -> TrackedPerson:
+        moved = track.moved_world(estimate.stamp_ns, settings)
+        now_from_then = camera_from_past(estimate.world_from_camera, track.world_from_camera, moved)
+        velocity = track.velocity_world(settings)
+        return self._tracked(track, state, move(track.person, now_from_then), velocity, estimate)
+
+    def _tracked(
+        self,
+        track: _Track,
+        state: TrackState,
+        person: PersonEstimate,
+        velocity_world: np.ndarray | None,
+        estimate: FrameEstimate,
+    ) -> TrackedPerson:
+        camera_from_world = estimate.world_from_camera[:3, :3].T
+        return TrackedPerson(
+            number=track.number,
+            state=state,
+            person=person,
+            velocity_camera=None if velocity_world is None else camera_from_world @ velocity_world,
+            first_seen_ns=track.first_seen_ns,
+            last_seen_ns=track.stamps_ns[-1],
+            age_frames=self._frames - track.first_frame,
+        )
+
+
+def _nearest_pairs(distances: np.ndarray, limit: float) -> Iterable[tuple[int, int]]:
+    """Rows and columns that belong together, nearest first, each at most once."""
+    rows, columns = np.nonzero(distances <= limit)
+    order = np.argsort(distances[rows, columns], kind="stable")
+    used_rows, used_columns = set(), set()
+    for row, column in zip(rows[order].tolist(), columns[order].tolist(), strict=True):
+        if row not in used_rows and column not in used_columns:
+            used_rows.add(row)
+            used_columns.add(column)
+            yield row, column

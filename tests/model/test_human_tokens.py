@@ -1,0 +1,86 @@
+import torch
+
+from human3r.model.human_tokens import (
+    choose_peaks,
+    keep_peaks,
+    locate_people,
+    probability,
+    unfold_mask,
+)
+
+
+def test_probability_repeats_the_golden_numbers(unit_ops):
+    got = probability(torch.from_numpy(unit_ops["score.in"]))
+    assert torch.allclose(got, torch.from_numpy(unit_ops["score.out"]), rtol=1e-5, atol=1e-9)
+
+
+def test_suppression_repeats_the_golden_numbers(unit_ops):
+    for scores, want in zip(unit_ops["nms.in"], unit_ops["nms.out"], strict=True):
+        assert torch.equal(keep_peaks(torch.from_numpy(scores[0])), torch.from_numpy(want[0]))
+
+
+def test_equal_neighbours_both_stay():
+    scores = torch.tensor([[0.5, 0.5, 0.25], [0.1, 0.2, 0.4], [0.1, 0.3, 0.2]])
+    assert keep_peaks(scores).tolist() == [[0.5, 0.5, 0], [0, 0, 0], [0, 0, 0]]
+
+
+def test_people_are_chosen_from_the_threshold_on_in_row_major_order():
+    peaks = torch.tensor([[0.0, 0.3, 0.0], [0.9, 0.0, 0.25], [0.0, 0.5, 0.0]])
+    assert choose_peaks(peaks, 0.3, None).tolist() == [1, 3, 7]
+
+
+def test_a_limit_keeps_the_highest_scores_in_row_major_order():
+    peaks = torch.tensor([[0.4, 0.0, 0.6], [0.0, 0.0, 0.0], [0.5, 0.0, 0.9]])
+    assert choose_peaks(peaks, 0.3, 2).tolist() == [2, 8]
+    assert choose_peaks(peaks, 0.3, 4).tolist() == [0, 2, 6, 8]
+
+
+def test_suppressed_places_never_count():
+    peaks = torch.tensor([[0.0, 0.2], [0.0, 0.0]])
+    assert choose_peaks(peaks, 0.0, None).tolist() == [1]
+
+
+def _locate(tokens, offsets, width_px=160, height_px=96):
+    return locate_people(
+        torch.tensor(tokens),
+        torch.ones(len(tokens)),
+        torch.tensor(offsets).view(-1, 2),
+        square_px=224,
+        width_px=width_px,
+        height_px=height_px,
+        patch_px=16,
+    )
+
+
+def test_heads_and_patches_follow_from_token_and_offset():
+    # Token (row 8, column 3): centre (49, 119), moved by a quarter and a half token.
+    found = _locate([8 * 16 + 3], [[0.25, -0.5]])
+    assert found.tokens.tolist() == [[8, 3]]
+    assert found.head_square_px.tolist() == [[52.5, 112.0]]
+    # 160/224 of that, minus the 32 rows of margin: (37.5, 48).
+    assert found.patches.tolist() == [[3, 2]]
+    assert found.patch_index.tolist() == [3 * 10 + 2]
+
+
+def test_heads_outside_the_picture_get_the_nearest_patch():
+    found = _locate([0, 255], [[-9.0, -9.0], [9.0, 9.0]])
+    assert found.patches.tolist() == [[0, 0], [5, 9]]
+
+
+def test_portrait_margins_are_left_and_right():
+    found = _locate([8 * 16 + 8], [[0.0, 0.0]], width_px=80, height_px=160)
+    # (119, 119) * 160/224 = (85, 85); 40 columns of margin.
+    assert found.patches.tolist() == [[5, 2]]
+
+
+def test_nobody_found_gives_empty_arrays():
+    found = _locate([], [])
+    assert found.patches.shape == found.head_square_px.shape == (0, 2)
+
+
+def test_mask_logits_unfold_row_by_row():
+    logits = torch.full((1, 4, 196), -20.0)
+    logits[0, 2, 14 * 3 + 5] = 20.0  # token (1, 0), pixel row 3, column 5 within it
+    mask = unfold_mask(logits)
+    assert mask.shape == (28, 28)
+    assert torch.nonzero(mask > 0.5).tolist() == [[14 + 3, 5]]

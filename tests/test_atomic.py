@@ -1,0 +1,38 @@
+import pytest
+
+from human3r.atomic import whole_path
+from human3r.errors import OutputError
+
+
+def test_a_file_appears_when_the_block_ends(tmp_path):
+    target = tmp_path / "result.bin"
+    with whole_path(target) as partial:
+        partial.write_bytes(b"data")
+        assert not target.exists()
+        assert partial.parent == tmp_path
+        assert partial.name.endswith(".part")
+    assert target.read_bytes() == b"data"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_failed_block_leaves_the_old_file(tmp_path):
+    target = tmp_path / "result.bin"
+    target.write_bytes(b"old")
+
+    def fail() -> None:
+        with whole_path(target) as partial:
+            partial.write_bytes(b"half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert target.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_place_that_cannot_be_written_is_said(tmp_path):
+    with pytest.raises(OutputError, match="No such file"), whole_path(tmp_path / "no" / "f"):
+        pass
+    with pytest.raises(OutputError, match="is a directory"), whole_path(tmp_path):
+        pass
+    assert list(tmp_path.iterdir()) == []

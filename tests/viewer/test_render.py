@@ -1,0 +1,136 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from human3r.io.scene_cloud import SceneCloud
+from human3r.viewer.canvas import Canvas
+from human3r.viewer.render import Body, View, render_view
+from human3r.viewer.view_file import ViewCollector, ViewFile
+from human3r.viewer.viewpoint import Viewpoint, frame_all
+from tests.viewer import synthetic_estimates as synthetic
+
+NOTHING = (np.zeros((0, 3)), np.zeros((0, 3), np.uint8))
+
+
+def straight(width=40, height=30):
+    return Viewpoint(np.eye(4), 40.0, width, height)
+
+
+def test_the_viewpoint_has_everything_in_the_picture():
+    rng = np.random.default_rng(1)
+    for _ in range(20):
+        points = rng.normal(size=(200, 3)) * rng.uniform(0.1, 20, 3) + rng.normal(size=3) * 30
+        forward = rng.normal(size=3)
+        view = frame_all(points, forward, np.array([0, -1.0, 0]), 320, 200)
+        pixels, depth = view.project(points)
+        assert (depth > 0).all()
+        assert (pixels >= 0).all()
+        assert (pixels <= [319, 199]).all()
+        assert (np.ptp(pixels, axis=0) > [280, 10]).any() or np.ptp(pixels[:, 1]) > 170
+
+
+def test_the_nearer_point_hides_the_farther_whatever_the_order():
+    points = np.array([[0, 0, 2.0], [0, 0, 4.0]])
+    colors = np.array([[255, 0, 0], [0, 255, 0]], np.uint8)
+    for order in ([0, 1], [1, 0]):
+        canvas = Canvas(straight())
+        canvas.points(points[order], colors[order], 0.2)
+        assert canvas.picture()[15, 20].tolist() == [255, 0, 0]
+
+
+def test_a_mesh_is_hidden_by_nearer_points_and_hides_farther_ones():
+    square = np.array([[-1, -1, 3.0], [1, -1, 3], [1, 1, 3], [-1, 1, 3]])
+    faces = np.array([[0, 1, 2], [0, 2, 3]])
+    for distance, is_mesh in ((2.0, False), (4.0, True)):
+        canvas = Canvas(straight())
+        canvas.points(np.array([[0, 0, distance]]), np.array([[0, 255, 0]], np.uint8), 0.3)
+        canvas.mesh(square, faces, (255, 0, 0))
+        red, green, _ = canvas.picture()[15, 20].astype(int)
+        assert (red > green) == is_mesh
+
+
+def test_lines_behind_a_surface_are_faint():
+    wall = np.array([[-3, -3, 3.0], [3, -3, 3], [3, 3, 3], [-3, 3, 3]])
+    brightness = []
+    for distance in (2.0, 5.0):
+        canvas = Canvas(straight())
+        canvas.mesh(wall, np.array([[0, 1, 2], [0, 2, 3]]), (10, 10, 10))
+        before = canvas.picture().astype(int).sum()
+        canvas.line(np.array([[-0.5, 0, distance], [0.5, 0, distance]]), (255, 255, 255), 2.0)
+        brightness.append(canvas.picture().astype(int).sum() - before)
+    assert brightness[0] > 3 * brightness[1] > 0
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        View(*NOTHING, 0.02),
+        View(np.zeros((1, 3)), np.zeros((1, 3), np.uint8), 0.02),
+        View(np.full((500, 3), np.nan), np.zeros((500, 3), np.uint8), 0.02),
+        View(*NOTHING, 0.02, world_from_camera=[np.eye(4)]),
+        View(*NOTHING, 0.02, [Body(1, np.full((len(synthetic.figure()[0]), 3), np.nan))],
+             synthetic.FACES),
+    ],
+    ids=["nothing", "one point", "not finite", "one camera", "lost body"],
+)  # fmt: skip
+def test_a_view_of_next_to_nothing_is_still_a_picture(view):
+    assert render_view(view, 160, 100).shape == (100, 160, 3)
+
+
+def collected():
+    cloud = SceneCloud(0.05)
+    collector = ViewCollector(synthetic.FACES, cloud)
+    for _, estimate in synthetic.walk(6):
+        pose = estimate.world_from_camera
+        points = estimate.points_camera.reshape(-1, 3) @ pose[:3, :3].T + pose[:3, 3]
+        cloud.add(points, estimate.image.reshape(-1, 3))
+        collector.add(estimate)
+    return collector
+
+
+def test_a_run_becomes_a_picture_with_people_scene_and_camera():
+    view = collected().view()
+    assert {body.track_id for body in view.bodies if body.is_latest} == {1, 2}
+    assert len(view.world_from_camera) == 6
+    full = render_view(view, 320, 200)
+    empty = render_view(View(*NOTHING, 0.02), 320, 200)
+    assert (np.abs(full.astype(int) - empty).sum(-1) > 30).mean() > 0.2
+    without = View(view.points_world, view.colors, view.point_size_m, (), view.faces,
+                   view.world_from_camera)  # fmt: skip
+    assert (full != render_view(without, 320, 200)).any(-1).mean() > 0.01
+
+
+def test_pictures_are_repeatable():
+    view = collected().view()
+    np.testing.assert_array_equal(render_view(view, 160, 100), render_view(view, 160, 100))
+
+
+def test_the_collector_stays_bounded():
+    collector = ViewCollector(synthetic.FACES, SceneCloud(0.1))
+    _, empty = synthetic.estimate(0)
+    somebody = synthetic.person(0, [0, 0, 3.0])
+    for number in range(300):
+        collector.add(replace(empty, people=(replace(somebody, track_id=number),)))
+    view = collector.view()
+    assert len(view.bodies) <= 96
+    assert view.bodies[-1].track_id == 299
+
+
+def test_the_view_file_is_a_png(tmp_path):
+    ViewFile(tmp_path / "view.png", collected(), "untrained").finish()
+    assert (tmp_path / "view.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_people_are_seen_through_the_points_around_them():
+    body = Body(1, synthetic.figure()[0] + [0, 0, 3.0])
+    rng = np.random.default_rng(0)
+    low, high = body.vertices_world.min(axis=0) - 0.5, body.vertices_world.max(axis=0) + 0.5
+    points = rng.uniform(low, high, (40_000, 3))
+    colors = np.full((len(points), 3), 128, np.uint8)
+    view = View(points, colors, 0.05, [body], synthetic.FACES)
+    few = replace(view, points_world=points[:150], colors=colors[:150], point_size_m=1e-3)
+    in_fog, in_clear = (
+        (np.ptp(render_view(one, 320, 200).astype(int), axis=2) > 40).sum() for one in (view, few)
+    )
+    assert in_fog > 0.7 * in_clear > 200
