@@ -1,0 +1,180 @@
+"""Topics between two processes."""
+
+import time
+
+import numpy as np
+import pytest
+from rclpy_lite.exceptions import RCLError
+from rclpy_lite.messages import get_message
+from rclpy_lite.qos import (
+    DurabilityPolicy,
+    QoSProfile,
+    ReliabilityPolicy,
+    qos_profile_sensor_data,
+)
+
+String = get_message("std_msgs/msg/String")
+Image = get_message("sensor_msgs/msg/Image")
+
+
+@pytest.mark.parametrize("raw", [True, False])
+@pytest.mark.parametrize("reliability", ["reliable", "best_effort"])
+def test_images_at_30_hz_arrive_complete_and_in_order(
+    make_node, spin, start_peer, raw, reliability
+):
+    node = make_node()
+    numbers, ages_s = [], []
+
+    def on_image(message):
+        numbers.append(int.from_bytes(bytes(message.data[:8]), "little"))
+        stamp = message.header.stamp
+        ages_s.append(time.time() - stamp.sec - stamp.nanosec / 1e9)
+
+    def on_bytes(cdr):
+        assert isinstance(cdr, bytes)
+        from rclpy_lite.serialization import deserialize_message
+
+        on_image(deserialize_message(cdr, Image))
+
+    policy = ReliabilityPolicy[reliability.upper()]
+    # As deep as there are images: a shallow queue may lose some on a busy machine, rightly so.
+    node.create_subscription(
+        Image,
+        "image",
+        on_bytes if raw else on_image,
+        QoSProfile(depth=30, reliability=policy),
+        raw=raw,
+    )
+    peer = start_peer("images.py", 30, reliability)
+    if reliability == "reliable":
+        spin(node, lambda: len(numbers) >= 30)
+        assert numbers == list(range(30))
+    else:
+        spin(node, lambda: len(numbers) >= 15)
+        assert numbers == sorted(set(numbers))
+    # Far from the second in which all were sent: nothing waits until the end.
+    assert np.median(ages_s) < 0.5
+    peer.wait_for("sent")
+
+
+def test_a_subscription_keeps_no_more_than_its_depth(make_node, spin):
+    node = make_node()
+    got = []
+    subscription = node.create_subscription(String, "bounded", lambda m: got.append(m.data), 3)
+    publisher = node.create_publisher(String, "bounded", 100)
+    spin(node, lambda: publisher.get_subscription_count() == 1)
+    for number in range(50):
+        publisher.publish(String(data=str(number)))
+    time.sleep(0.2)
+    spin(node, lambda: "49" in got)
+    assert got == ["47", "48", "49"]
+    assert subscription.get_publisher_count() == 1
+
+
+def test_a_topic_goes_with_its_last_endpoint(make_node):
+    """Names may be many over a long life: one per person, for example."""
+    node = make_node()
+    before = set(node.context.participant._topics)
+    publisher = node.create_publisher(String, "passing", 1)
+    subscription = node.create_subscription(String, "passing", lambda m: None, 1)
+    assert len(node.context.participant._topics) == len(before) + 1
+    node.destroy_publisher(publisher)
+    assert len(node.context.participant._topics) == len(before) + 1
+    node.destroy_subscription(subscription)
+    assert set(node.context.participant._topics) == before
+    again = node.create_publisher(String, "passing", 1)
+    again.publish(String())
+
+
+def test_a_late_joiner_gets_the_kept_history(make_node, spin):
+    node = make_node()
+    profile = QoSProfile(depth=3, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    publisher = node.create_publisher(String, "latched", profile)
+    for number in range(5):
+        publisher.publish(String(data=str(number)))
+    got = []
+    node.create_subscription(String, "latched", lambda m: got.append(m.data), profile)
+    spin(node, lambda: len(got) >= 3)
+    assert got == ["2", "3", "4"]
+
+
+def test_ready_cdr_can_be_published(make_node, spin):
+    from rclpy_lite.serialization import serialize_message
+
+    node = make_node()
+    got = []
+    node.create_subscription(String, "cdr", lambda m: got.append(m.data), 5)
+    publisher = node.create_publisher(String, "cdr", 5)
+    spin(node, lambda: publisher.get_subscription_count() == 1)
+    publisher.publish(serialize_message(String(data="bytes")))
+    spin(node, lambda: got)
+    assert got == ["bytes"]
+
+
+def test_bytes_that_are_not_cdr_of_the_type_are_refused(make_node):
+
+    publisher = make_node().create_publisher(Image, "refused", 5)
+    with pytest.raises(RCLError, match="refused 8 bytes"):
+        publisher.publish(b"\0\1\0\0\xff\xff\xff\xff")
+
+
+def test_another_message_type_is_refused(make_node):
+    publisher = make_node().create_publisher(Image, "refused", 5)
+    with pytest.raises(TypeError, match="got String, expected Image, bytes"):
+        publisher.publish(String())
+
+
+def test_the_callback_may_ask_for_message_info(make_node, spin):
+    node = make_node()
+    seen = []
+    node.create_subscription(String, "info", lambda m, info: seen.append(info), 5)
+    publisher = node.create_publisher(String, "info", 5)
+    spin(node, lambda: publisher.get_subscription_count() == 1)
+    before_ns = time.time_ns()
+    publisher.publish(String())
+    spin(node, lambda: seen)
+    assert before_ns <= seen[0]["source_timestamp"] <= seen[0]["received_timestamp"]
+
+
+def test_incompatible_qos_is_told_to_the_callback_with_the_policy(make_node, spin):
+    from rclpy_lite.event_handler import SubscriptionEventCallbacks
+    from rclpy_lite.qos import QoSPolicyKind
+
+    node = make_node()
+    told = []
+    node.create_subscription(
+        String,
+        "mismatch",
+        lambda m: None,
+        5,
+        event_callbacks=SubscriptionEventCallbacks(incompatible_qos=told.append),
+    )
+    node.create_publisher(String, "mismatch", qos_profile_sensor_data)
+    spin(node, lambda: told)
+    assert told[0].last_policy_kind == QoSPolicyKind.RELIABILITY
+    assert told[0].total_count == 1
+
+
+def test_incompatible_qos_is_a_warning_by_default(make_node, spin, capfd):
+    node = make_node()
+    node.create_subscription(String, "mismatch", lambda m: None, 5)
+    node.create_publisher(String, "mismatch", qos_profile_sensor_data)
+    seen = []
+
+    def warned():
+        seen.append(capfd.readouterr().err)
+        return "offering incompatible QoS" in "".join(seen)
+
+    spin(node, warned)
+    assert "RELIABILITY" in "".join(seen)
+
+
+def test_a_destroyed_publisher_says_so(make_node):
+    from rclpy_lite.exceptions import InvalidHandle
+
+    node = make_node()
+    publisher = node.create_publisher(String, "gone", 5)
+    assert node.destroy_publisher(publisher)
+    assert not node.destroy_publisher(publisher)
+    with pytest.raises(InvalidHandle):
+        publisher.publish(String())
