@@ -1,0 +1,68 @@
+"""Start the bridge beside a node, or on a recording of its topics. Other launch files include it.
+
+    ros2 launch human3r_bridge bridge.launch.py outputs:="[markers, people, hri]"
+
+What is given here wins over the parameter file; what is not given is left to it.
+"""
+
+import yaml
+from launch import LaunchDescription
+from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
+from launch_ros.substitutions import FindPackageShare
+
+_ARGUMENTS = {
+    # name: (default, help)
+    "namespace": ("", "Namespace of the bridge; that of the node."),
+    "outputs": ("", "Formats, for example [markers, hri]; empty: the parameter file's."),
+    "image": ("image", "Image topic of the node; read for hri.cropped only."),
+    "log_level": ("info", "debug, info, warn or error."),
+}
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Arguments, then the bridge."""
+    share = FindPackageShare("human3r_bridge")
+    return LaunchDescription(
+        [
+            *(
+                DeclareLaunchArgument(name, default_value=default, description=text)
+                for name, (default, text) in _ARGUMENTS.items()
+            ),
+            DeclareLaunchArgument(
+                "bridge_params_file",
+                default_value=[share, "/config/human3r_bridge.yaml"],
+                description="Parameter file of the bridge.",
+            ),
+            DeclareLaunchArgument(
+                "use_sim_time",
+                default_value="false",
+                choices=["true", "false"],
+                description="Follow /clock.",
+            ),
+            OpaqueFunction(function=_bridge),
+        ]
+    )
+
+
+def _bridge(context) -> list:
+    def value(name: str) -> str:
+        return LaunchConfiguration(name).perform(context)
+
+    given: dict = {"use_sim_time": value("use_sim_time") == "true"}
+    if value("outputs"):
+        given["outputs"] = yaml.safe_load(value("outputs"))
+    return [
+        Node(
+            package="human3r_bridge",
+            executable="human3r_bridge",
+            name="human3r_bridge",
+            namespace=value("namespace"),
+            # Later entries win: the command line over the file.
+            parameters=[value("bridge_params_file"), given],
+            remappings=[("image", value("image"))],
+            arguments=["--ros-args", "--log-level", value("log_level")],
+            output="screen",
+        )
+    ]

@@ -1,0 +1,261 @@
+"""Pure functions between messages and core types; no node, no middleware.
+
+Arrays go into messages as ``array.array``, the one type that every client library takes without
+walking through it item by item.
+"""
+
+import hashlib
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from builtin_interfaces.msg import Time
+from geometry_msgs.msg import Point, Pose, Quaternion, Vector3
+from human3r_msgs.msg import Human, HumanArray, SkeletonInfo
+from nav_msgs.msg import Odometry
+from scipy.spatial.transform import Rotation
+from std_msgs.msg import Header
+
+from human3r.body.base import BodyModel
+from human3r.tracking.tracks import TrackedPerson
+from human3r.tracking.visibility import Sight
+from human3r.types import BodyParameters, Intrinsics
+from human3r_ros import bodies
+
+_SECOND_NS = 1_000_000_000
+
+
+@dataclass(frozen=True)
+class Skeleton:
+    """How the joint arrays of Human are to be read."""
+
+    skeleton_id: str
+    """Short hash of all below."""
+    body_model: str
+    joint_names: tuple[str, ...]
+    joint_parents: tuple[int, ...]
+    joint_indices: np.ndarray
+    """Rows of ``PersonEstimate.joints_camera`` that are published."""
+    num_betas: int = 10
+    num_expression: int = 10
+    num_rotating: int = bodies.NUM_ROTATING
+
+
+@dataclass(frozen=True)
+class FrameContext:
+    """What messages about one frame need beside the estimate."""
+
+    stamp_ns: int
+    frame_id: str
+    session: int
+    camera: Intrinsics
+    """Camera of the source image: calibrated where known, else estimated."""
+    level_from_camera: np.ndarray
+    """(4, 4)"""
+    skeleton: Skeleton
+    id_prefix: str
+    with_shape: bool = True
+
+
+def skeleton_from_body(body_model: BodyModel) -> Skeleton:
+    """The skeleton that is published for a body model.
+
+    Raises:
+        BodyModelError: the model lacks the landmarks of the face.
+    """
+    indices = bodies.published_joints(tuple(body_model.joint_names))
+    names = tuple(body_model.joint_names[i] for i in indices)
+    parents = tuple(int(body_model.joint_parents[i]) for i in indices)
+    content = repr((body_model.name, 10, 10, bodies.NUM_ROTATING, names, parents))
+    digest = hashlib.sha256(content.encode("utf-8")).hexdigest()[:16]
+    return Skeleton(digest, body_model.name, names, parents, indices)
+
+
+def skeleton_message(skeleton: Skeleton, stamp_ns: int) -> SkeletonInfo:
+    """The latched explanation of the joint arrays."""
+    return SkeletonInfo(
+        header=header(stamp_ns, ""),
+        skeleton_id=skeleton.skeleton_id,
+        body_model=skeleton.body_model,
+        num_betas=skeleton.num_betas,
+        num_expression=skeleton.num_expression,
+        num_rotating=skeleton.num_rotating,
+        joint_names=list(skeleton.joint_names),
+        joint_parents=array("h", skeleton.joint_parents),
+    )
+
+
+def human_array(
+    frame_index: int,
+    people: Sequence[TrackedPerson],
+    statures_m: Sequence[float],
+    sights: Sequence[Sight],
+    context: FrameContext,
+) -> HumanArray:
+    """Everyone known after one frame.
+
+    Args:
+        frame_index: processed frames since the session began.
+        people: the measured first, in the estimate's order, then the predicted.
+        statures_m: of all of them.
+        sights: of the measured, or of nobody when visibility is not looked at.
+        context: of the frame.
+    """
+    message = empty_human_array(context)
+    message.frame_index = frame_index
+    message.camera_pose_valid = bool(np.isfinite(context.level_from_camera).all())
+    if message.camera_pose_valid:
+        message.camera_pose = pose_from_matrix(context.level_from_camera)
+    message.humans = [
+        human(tracked, stature_m, context)
+        for tracked, stature_m in zip(people, statures_m, strict=True)
+    ]
+    for measured, sight in zip(message.humans, sights, strict=False):
+        measured.joint_visibility = _floats(sight.joints)
+        measured.scene_agreement = sight.scene_agreement_m
+    return message
+
+
+def empty_human_array(context: FrameContext) -> HumanArray:
+    """Nobody: also the closing message of a stream."""
+    return HumanArray(
+        header=header(context.stamp_ns, context.frame_id),
+        session=context.session,
+        skeleton_id=context.skeleton.skeleton_id,
+        scale=1.0,
+        image_width=context.camera.width_px,
+        image_height=context.camera.height_px,
+    )
+
+
+def human(tracked: TrackedPerson, stature_m: float, context: FrameContext) -> Human:
+    """One person, SMPL-X conventions turned into those of Human.msg; visibility is left open."""
+    person, velocity = tracked.person, tracked.velocity_camera
+    frames = bodies.body_frames(person.body, person.joints_camera, person.vertices_camera)
+    joints = person.joints_camera[context.skeleton.joint_indices]
+    box, truncated = bodies.pixel_box(person.vertices_camera, context.camera)
+    poses = np.stack([frames.camera_from_body, frames.camera_from_head])
+    rotations = np.concatenate([bodies.skeleton_rotations(person.body), poses[:, :3, :3]])
+    # All in one call, which costs more than its contents.
+    quaternions = bodies.quaternions_xyzw(rotations)
+    message = Human(
+        id=f"{context.id_prefix}{tracked.number:05d}",
+        track_id=tracked.number,
+        track_state=int(tracked.state),
+        age_frames=tracked.age_frames,
+        first_seen=time_from_ns(tracked.first_seen_ns),
+        last_seen=time_from_ns(tracked.last_seen_ns),
+        score=float(person.score),
+        body_pose=_pose(poses[0, :3, 3], quaternions[-2]),
+        head_pose=_pose(poses[1, :3, 3], quaternions[-1]),
+        velocity_valid=velocity is not None,
+        box_center=point(frames.box_center),
+        box_size=vector(frames.box_size),
+        stature=float(stature_m) if context.with_shape else float("nan"),
+        scene_agreement=float("nan"),
+        joint_positions=_floats(joints),
+        joint_rotations=_floats(quaternions[:-2]),
+        joint_pixels=_floats(bodies.project(joints, context.camera)),
+        box_pixels=np.array(box, np.float32),
+        truncated=truncated,
+    )
+    if velocity is not None:
+        message.velocity = vector(velocity)
+    if context.with_shape:
+        message.betas = _floats(person.body.betas)
+        message.expression = _floats(person.body.expression)
+    return message
+
+
+def body_parameters(message: Human) -> BodyParameters:
+    """The network's body parameters of a published person, for rebuilding its mesh.
+
+    Shape and expression are zero where the message leaves them out.
+    """
+    quaternions = np.asarray(message.joint_rotations, np.float64).reshape(-1, 4)
+    matrices = Rotation.from_quat(quaternions).as_matrix().astype(np.float32)
+    rotations = np.concatenate([matrices[:22], matrices[25:55], matrices[22:23]])
+    joints = np.asarray(message.joint_positions, np.float32).reshape(-1, 3)
+    shape, expression = np.zeros(10, np.float32), np.zeros(10, np.float32)
+    shape[: len(message.betas)] = message.betas
+    expression[: len(message.expression)] = message.expression
+    return BodyParameters(rotations, shape, expression, joints[15].copy())
+
+
+def odometry(
+    stamp_ns: int,
+    level: str,
+    base: str,
+    level_from_base: np.ndarray,
+    twist: np.ndarray,
+    stddev: tuple[float, float],
+) -> Odometry:
+    """Pose of the base in the level frame and its motion in its own frame.
+
+    Args:
+        stamp_ns: of the image.
+        level: parent frame.
+        base: child frame.
+        level_from_base: (4, 4).
+        twist: (6,) linear m/s, angular rad/s, in the child frame.
+        stddev: of position in metres and of rotation in radians, written as a constant diagonal.
+    """
+    message = Odometry(header=header(stamp_ns, level), child_frame_id=base)
+    message.pose.pose = pose_from_matrix(level_from_base)
+    variances = np.square(np.repeat(np.array(stddev, np.float64), 3))
+    message.pose.covariance = np.diag(variances).ravel()
+    message.twist.twist.linear = vector(twist[:3])
+    message.twist.twist.angular = vector(twist[3:])
+    unknown = np.zeros(36)
+    unknown[0] = -1.0
+    message.twist.covariance = unknown
+    return message
+
+
+def header(stamp_ns: int, frame_id: str) -> Header:
+    """A header with this stamp, bit for bit."""
+    return Header(stamp=time_from_ns(stamp_ns), frame_id=frame_id)
+
+
+def time_from_ns(stamp_ns: int) -> Time:
+    """Nanoseconds as a message."""
+    return Time(sec=stamp_ns // _SECOND_NS, nanosec=stamp_ns % _SECOND_NS)
+
+
+def ns_from_time(stamp: Time) -> int:
+    """A message's time as nanoseconds."""
+    return stamp.sec * _SECOND_NS + stamp.nanosec
+
+
+def pose_from_matrix(a_from_b: np.ndarray) -> Pose:
+    """A rigid transform (4, 4) as position and unit quaternion."""
+    return _pose(a_from_b[:3, 3], bodies.quaternions_xyzw(a_from_b[None, :3, :3])[0])
+
+
+def _pose(position: np.ndarray, quaternion_xyzw: np.ndarray) -> Pose:
+    x, y, z, w = quaternion_xyzw.tolist()
+    return Pose(position=point(position), orientation=Quaternion(x=x, y=y, z=z, w=w))
+
+
+def matrix_from_pose(pose: Pose) -> np.ndarray:
+    """A pose as rigid transform (4, 4)."""
+    q, p = pose.orientation, pose.position
+    matrix = np.eye(4)
+    matrix[:3, :3] = Rotation.from_quat([q.x, q.y, q.z, q.w]).as_matrix()
+    matrix[:3, 3] = p.x, p.y, p.z
+    return matrix
+
+
+def point(xyz: np.ndarray) -> Point:
+    """Three numbers as a point."""
+    return Point(x=float(xyz[0]), y=float(xyz[1]), z=float(xyz[2]))
+
+
+def vector(xyz: np.ndarray) -> Vector3:
+    """Three numbers as a vector."""
+    return Vector3(x=float(xyz[0]), y=float(xyz[1]), z=float(xyz[2]))
+
+
+def _floats(values: np.ndarray) -> array:
+    return array("f", np.ascontiguousarray(values, np.float32).tobytes())

@@ -1,0 +1,384 @@
+"""``human3r demo``: the whole product on one video, in processes of their own that speak DDS.
+
+The player publishes images, the node turns them into people, scene and camera, the recorder
+writes a bag; then the bag is read back and drawn.
+"""
+
+import argparse
+import logging
+import math
+import os
+import shutil
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from human3r_msgs.msg import FrameStatus
+from rclpy.qos import QoSProfile
+
+from human3r.config import Settings
+from human3r.demo_clip import demo_clip_path, demo_truth
+from human3r.evaluation.measures import MEASURES
+from human3r.io import open_source
+from human3r_ros.child import Child, ChildFailedError, wait_until
+from human3r_ros.client_session import ClientSession, client_session
+from human3r_ros.command_log import speak_plainly
+from human3r_ros.demo_folder import DemoFolder
+from human3r_ros.demo_inputs import DemoModel, find_model
+from human3r_ros.lifecycle_client import ACTIVE, DEACTIVATE, LifecycleClient
+from human3r_ros.option_types import count, field_of_view_deg, seconds
+from human3r_ros.private_domain import private_environment
+from human3r_ros.recorded_frames import FRAME_TOPICS
+
+log = logging.getLogger(__name__)
+
+NODE = "/human3r"
+IMAGE_TOPIC = "/camera/image_raw"
+CAMERA_INFO_TOPIC = "/camera/camera_info"
+TOPICS = (*(f"{NODE}/{topic}" for topic in (*FRAME_TOPICS.values(), "skeleton")), "/tf")
+"""What is recorded."""
+
+_ASSUMED_FOV_DEG = 60.0
+_UNTRAINED_SETTINGS = (
+    "scene.min_confidence=1",
+    "scene.edge_filter=0",
+    "scene.mask_threshold=0.5",
+    "scene.remove_people=body",
+)
+"""Untrained weights are sure of nothing and see a person in every pixel: with the usual settings
+there would be no point to look at."""
+_SMALL_SETTINGS = ("scene.min_confidence=1",)
+"""At this stage of its training the small network is sure of nothing."""
+_SHOWN_ERRORS = ("f1", "mpjpe_mm", "joint_error_px", "head_error_m", "abs_rel", "ate_percent")
+"""Of ``evaluation.measures.MEASURES``; summary.json holds all."""
+_MAX_PIXELS = Settings().input.max_pixels
+_CONFIGURE_S = 300.0
+_DISCOVERY_S = 30.0
+_DRAIN_S = 60.0
+_DEACTIVATE_S = 15.0
+_END_S = 20.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one demonstration plays, with what model, and where everything goes."""
+
+    video: Path
+    is_own_clip: bool
+    model: DemoModel
+    folder: DemoFolder
+    every: int
+    max_frames: int
+    compressed: bool
+    fov_deg: float
+    """Field of view to announce; 0: the network estimates the focal length."""
+    environment: dict[str, str]
+
+    @property
+    def report_file(self) -> Path:
+        """Where the player says what it sent."""
+        return self.folder.work / "sent.json"
+
+    @property
+    def settings(self) -> tuple[str, ...]:
+        """What differs from the node's defaults."""
+        if not self.model.is_trained:
+            return _UNTRAINED_SETTINGS
+        return _SMALL_SETTINGS if self.model.variant == "human3r_mini" else ()
+
+    @property
+    def bag(self) -> Path:
+        """The recording."""
+        return self.folder.result / "bag"
+
+    def child(self, name: str, *arguments: str) -> Child:
+        """Start one of the processes."""
+        return Child(name, arguments, self.folder.work / f"{name}.log", self.environment)
+
+
+@dataclass
+class _Progress:
+    """The node's own account of what it did, as it arrives."""
+
+    statuses: int = 0
+    idle_since_s: float | None = None
+    processed: int = 0
+    children: list[Child] = field(default_factory=list)
+
+    def see(self, message: FrameStatus) -> None:
+        self.statuses += 1
+        self.processed = max(self.processed, int(message.processed))
+        is_idle = message.outcome == FrameStatus.IDLE
+        self.idle_since_s = time.monotonic() if is_idle else None
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command. Returns the exit status.
+
+    Raises:
+        Human3RError: what is missing or went wrong, in one message; nothing is left at ``--out``.
+    """
+    speak_plainly()
+    options = _parser().parse_args(argv)
+    folder = DemoFolder(options.out)
+    try:
+        plan = _plan(options, folder)
+        _announce(plan)
+        _run(plan)
+        _draw(plan)
+    finally:
+        folder.discard()
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="human3r demo",
+        description="Play a video as an image topic to the node, record what it publishes, and "
+        "draw it.",
+    )
+    add = parser.add_argument
+    add(
+        "video",
+        nargs="?",
+        metavar="VIDEO",
+        help="default: a clip of the synthetic world, with known truth",
+    )
+    add("--out", type=Path, default=Path("out/demo"), metavar="DIR", help="default out/demo")
+    add("--weights", default="", metavar="F", help="default: those that come with human3r")
+    add("--body-model", default="", metavar="F", help="default: the free body of human3r")
+    add("--max-seconds", type=seconds, default=0.0, metavar="S", help="play only so much of it")
+    add("--every", type=count, default=1, metavar="N", help="play the first of every N frames")
+    add("--compressed", action="store_true", help="send JPEG instead of raw images")
+    add("--fov-deg", type=field_of_view_deg, default=0.0, metavar="D", help="horizontal "
+        "field of view of the camera, where known")  # fmt: skip
+    return parser
+
+
+def _plan(options: argparse.Namespace, folder: DemoFolder) -> Plan:
+    model = find_model(options.weights, options.body_model)
+    video = Path(options.video).expanduser().resolve() if options.video else demo_clip_path()
+    with open_source(str(video), every=options.every, max_pixels=_MAX_PIXELS) as source:
+        rate_hz = source.rate_hz or 30.0
+    return Plan(
+        video=video,
+        is_own_clip=not options.video,
+        model=model,
+        folder=folder,
+        every=options.every,
+        max_frames=max(1, round(options.max_seconds * rate_hz)) if options.max_seconds else 0,
+        compressed=options.compressed,
+        fov_deg=_field_of_view_deg(options, model),
+        environment=private_environment(),
+    )
+
+
+def _field_of_view_deg(options: argparse.Namespace, model: DemoModel) -> float:
+    if options.fov_deg:
+        return options.fov_deg
+    if not options.video:
+        camera = demo_truth()[0].intrinsics
+        return math.degrees(2 * math.atan(camera.width_px / 2 / camera.fx))
+    # Untrained weights cannot estimate a focal length; without one, everybody is drawn as a dot.
+    return 0.0 if model.is_trained else _ASSUMED_FOV_DEG
+
+
+def _announce(plan: Plan) -> None:
+    log.info("video:   %s", plan.video.name)
+    log.info("weights: %s (%s)", plan.model.weights, plan.model.variant)
+    log.info("body:    %s", plan.model.body)
+    if not plan.model.is_trained:
+        log.info(
+            "\nThese weights are UNTRAINED. People, depth and camera will be meaningless; the "
+            "pictures prove only that every part runs.\n"
+        )
+
+
+def _run(plan: Plan) -> None:
+    """Node, recorder and player, in the order in which each finds what it needs."""
+    progress = _Progress()
+    # This process joins the private domain too, to call the node's lifecycle services.
+    os.environ.update(plan.environment)
+    try:
+        with client_session("human3r_demo", spin=True) as session:
+            session.node.create_subscription(
+                FrameStatus, f"{NODE}/status", progress.see, QoSProfile(depth=50)
+            )
+            lifecycle = LifecycleClient(session.node, NODE)
+            node = _start_node(plan, progress, lifecycle, session)
+            recorder = _start_recorder(plan, progress, session)
+            _play(plan, progress, session)
+            _drain(progress, session)
+            if not lifecycle.change(DEACTIVATE, _DEACTIVATE_S):
+                node.check_running()
+                raise ChildFailedError(
+                    "the node refused to deactivate; expected it to. The last lines it wrote:\n"
+                    f"{node.last_words()}"
+                )
+            recorder.finish(_END_S)
+            progress.children.remove(recorder)
+            node.finish(_END_S)
+            progress.children.remove(node)
+    finally:
+        for child in progress.children:
+            child.kill()
+
+
+def _start_node(
+    plan: Plan, progress: _Progress, lifecycle: LifecycleClient, session: ClientSession
+) -> Child:
+    log.info("starting the node")
+    node = plan.child(
+        "node",
+        "live",
+        "--image",
+        IMAGE_TOPIC,
+        "--camera-info",
+        CAMERA_INFO_TOPIC,
+        "--weights",
+        str(plan.model.weights),
+        "--body-model",
+        str(plan.model.body),
+        "--tf-mode",
+        "odometry",
+        *(("--compressed",) if plan.compressed else ()),
+        *(word for setting in plan.settings for word in ("--set", setting)),
+    )
+    progress.children.append(node)
+    _wait(lambda: lifecycle.state() == ACTIVE, progress, session, _CONFIGURE_S, "activation")
+    log.info("the node is active (process %d)", node.pid)
+    return node
+
+
+def _start_recorder(plan: Plan, progress: _Progress, session: ClientSession) -> Child:
+    recorder = plan.child("recorder", "record", "--out", str(plan.bag), *TOPICS)
+    progress.children.append(recorder)
+
+    def is_listening() -> bool:
+        # This process subscribes to the status as well.
+        others = {f"{NODE}/status": 1}
+        return all(session.node.count_subscribers(topic) > others.get(topic, 0) for topic in TOPICS)
+
+    _wait(is_listening, progress, session, _DISCOVERY_S, "subscription of the recorder")
+    log.info("the recorder is listening (process %d)", recorder.pid)
+    return recorder
+
+
+def _play(plan: Plan, progress: _Progress, session: ClientSession) -> None:
+    player = plan.child(
+        "player",
+        "play",
+        str(plan.video),
+        "--topic",
+        IMAGE_TOPIC,
+        "--every",
+        str(plan.every),
+        "--max-frames",
+        str(plan.max_frames),
+        "--wait-for-subscriber",
+        "--report",
+        str(plan.report_file),
+        *(("--compressed",) if plan.compressed else ()),
+        *(("--fov-deg", str(plan.fov_deg)) if plan.fov_deg else ()),
+    )
+    log.info("playing (process %d)", player.pid)
+    watched = list(progress.children)
+    progress.children.append(player)
+    shown_s = time.monotonic()
+    while not player.has_ended:
+        for child in watched:
+            child.check_running()
+        _stop_if_asked(session)
+        time.sleep(0.1)
+        if time.monotonic() - shown_s > 2.0:
+            shown_s = time.monotonic()
+            log.info("  %d frames processed", progress.processed)
+    player.check_success()
+    progress.children.remove(player)
+
+
+def _drain(progress: _Progress, session: ClientSession) -> None:
+    """Wait for the node to say that nothing came for a second, after everything was sent."""
+    sent_s = time.monotonic()
+    _wait(
+        lambda: progress.idle_since_s is not None and progress.idle_since_s > sent_s,
+        progress,
+        session,
+        _DRAIN_S,
+        "the end of the node's work",
+    )
+    log.info("  %d frames processed, all done", progress.processed)
+
+
+def _wait(condition, progress: _Progress, session: ClientSession, timeout_s: float, what: str):
+    def is_over() -> bool:
+        _stop_if_asked(session)
+        return condition()
+
+    wait_until(is_over, progress.children, timeout_s, what)
+
+
+def _stop_if_asked(session: ClientSession) -> None:
+    if session.stop.is_set():
+        raise KeyboardInterrupt
+
+
+def _draw(plan: Plan) -> None:
+    from human3r_ros.demo_result import write_result
+
+    log.info("drawing")
+    summary = write_result(
+        plan.folder.result,
+        sent_file=plan.report_file,
+        node=NODE,
+        model=plan.model,
+        video=plan.video,
+        every=plan.every,
+        max_frames=plan.max_frames,
+        truth=demo_truth()[:: plan.every] if plan.is_own_clip else None,
+    )
+    summary["video"]["is_synthetic"] = plan.is_own_clip
+    summary["video"]["announced_fov_deg"] = round(plan.fov_deg, 3) or None
+    summary["settings"] = ["tf.mode=odometry", *plan.settings]
+    if plan.is_own_clip:
+        shutil.copyfile(plan.video, plan.folder.result / "input.mp4")
+    plan.folder.publish(summary)
+    _say_what_came_out(plan.folder.path, summary)
+
+
+def _say_what_came_out(path: Path, summary: dict) -> None:
+    frames, people = summary["frames"], summary["people"]
+    dropped = sum(frames["dropped"].values())
+    latency = summary["latency_s"]
+    log.info(
+        "\n%d frames in, %d processed, %d dropped (newest-frame policy); %d people; %s frames/s%s",
+        frames["in"],
+        frames["processed"],
+        dropped,
+        people["ids"],
+        summary["rate_hz"],
+        f"; {1000 * latency['p50']:.0f} ms from stamp to publish (median)" if latency else "",
+    )
+    if "errors" in summary:
+        log.info("against the truth: %s", _in_words(summary["errors"]))
+    for name, what in (
+        ("bag", "everything the node published, a rosbag2"),
+        ("overlay.mp4", "people drawn on the video"),
+        ("view.png", "scene, people and camera path from outside"),
+        ("summary.json", "all numbers, with what they were made on"),
+    ):
+        sys.stdout.write(f"{path / name}  {what}\n")
+    if not summary["weights"]["trained"]:
+        sys.stdout.write("Untrained weights: the pictures prove only that everything runs.\n")
+    sys.stdout.flush()
+
+
+def _in_words(errors: dict[str, float]) -> str:
+    parts = []
+    for name in _SHOWN_ERRORS:
+        if name in errors:
+            kind = MEASURES[name]
+            parts.append(f"{kind.title} {errors[name]:.{kind.digits}f} {kind.unit}".rstrip())
+    return ", ".join(parts)

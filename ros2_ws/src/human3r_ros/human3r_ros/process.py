@@ -1,0 +1,109 @@
+"""One node in one process: signals, executor, exit code."""
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from typing import NoReturn
+
+import rclpy
+from rclpy.clock import Clock, ClockType
+from rclpy.executors import MultiThreadedExecutor
+from rclpy.parameter import Parameter
+from rclpy.signals import SignalHandlerOptions
+
+from human3r.errors import Human3RError
+from human3r_ros.node import Human3RNode
+
+_THREADS = 3
+_END_S = 2.5
+FAILED = 1
+
+
+def run(args: Sequence[str], *, autostart: bool, overrides: list[Parameter] | None = None) -> int:
+    """Spin the node until a signal, a fault that ends the process, or a failed start.
+
+    Args:
+        args: command line for the client library (``--ros-args ...``).
+        autostart: configure and activate the node, and end when that fails.
+        overrides: parameter values that win over the command line's.
+
+    Returns:
+        The process's exit code when the node could not be made; otherwise the process ends here.
+    """
+    # OpenMP's threads would spin while they wait for each other; on cores shared with a robot's
+    # other processes that makes a frame several times slower. Read when torch is first loaded.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Our own signal handling: the library's would close the context before the node can send
+    # its closing messages.
+    rclpy.init(args=list(args), signal_handler_options=SignalHandlerOptions.NO)
+    try:
+        node = Human3RNode(overrides=overrides)
+    except Human3RError as error:
+        sys.stderr.write(f"human3r: {error}\n")
+        rclpy.try_shutdown()
+        return FAILED
+    _NodeProcess(node, autostart).run()
+
+
+class _NodeProcess:
+    def __init__(self, node: Human3RNode, autostart: bool) -> None:
+        self._node = node
+        self._stop = threading.Event()
+        self._executor = MultiThreadedExecutor(num_threads=_THREADS)
+        self._executor.add_node(node)
+        self._start_timer = None
+        if autostart:
+            self._start_timer = node.create_timer(
+                0.0,
+                self._start_once,
+                callback_group=node.lifecycle_group,
+                clock=Clock(clock_type=ClockType.STEADY_TIME),
+            )
+
+    def run(self) -> NoReturn:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: self._stop.set())
+        spinning = threading.Thread(target=self._executor.spin, name="executor", daemon=True)
+        spinning.start()
+        while not self._stop.wait(0.1):
+            if self._node.exit_code is not None:
+                break
+            if not spinning.is_alive():
+                # A callback raised; the executor's thread has printed it.
+                self._node.exit_code = FAILED
+                break
+        self._end(spinning)
+
+    def _end(self, spinning: threading.Thread) -> NoReturn:
+        """Deactivate, clean up and leave, whatever is going on."""
+        deadline_s = time.monotonic() + _END_S
+        node = self._node
+        node.interrupt()
+        self._executor.shutdown(timeout_sec=1.0)
+        spinning.join(max(0.0, deadline_s - time.monotonic()))
+        is_stuck = spinning.is_alive()
+        if not is_stuck:
+            if not node.is_finalized():
+                node.trigger_shutdown()
+            node.destroy_node()
+        rclpy.try_shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        # All is taken down. The interpreter would now unload torch for seconds, and would wait
+        # for a network call that does not return.
+        os._exit(node.exit_code or 0)
+
+    def _start_once(self) -> None:
+        self._start_timer.cancel()
+        node = self._node
+        for step in (node.trigger_configure, node.trigger_activate):
+            step()
+            if node.last_failure:
+                sys.stderr.write(f"human3r: {node.last_failure}\n")
+                node.exit_code = FAILED
+                return
+        sys.stdout.write(f"{node.describe()}\n")
+        sys.stdout.flush()

@@ -1,0 +1,270 @@
+"""One frame's way through the node, on the worker thread: judge, decode, compute, publish.
+
+``StreamProcessor.handle`` is the main path; read it first.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from human3r_msgs.msg import FrameStatus
+
+from human3r.config import Settings
+from human3r.errors import Human3RError, InputError, NonFiniteError
+from human3r.pipeline import Pipeline
+from human3r.types import Frame, FrameEstimate
+from human3r_ros import convert, stream_rules
+from human3r_ros.admission import Admission, TurnedAwayError
+from human3r_ros.calibration import CalibrationCache
+from human3r_ros.faults import FaultCounter, is_fatal, is_out_of_memory
+from human3r_ros.frame_publisher import FramePublisher
+from human3r_ros.intake import Arrival, Intake
+from human3r_ros.notices import Notices
+from human3r_ros.outputs import Outputs
+from human3r_ros.placement import Placement
+from human3r_ros.status import FrameReport
+from human3r_ros.tracks import TrackBook
+
+
+@dataclass
+class Surroundings:
+    """What the processor shares with the node."""
+
+    settings: Callable[[], Settings]
+    """The settings as of now; live ones may change between frames."""
+    now_ns: Callable[[], int]
+    """Node clock."""
+    is_simulated: Callable[[], bool]
+    """Whether the node clock follows /clock."""
+    notices: Notices
+    on_fault: Callable[[str], None]
+    """Told once why the stream cannot go on."""
+    calibrations: CalibrationCache
+    tracks: TrackBook
+
+
+class StreamProcessor:
+    """Owns one stream's memory beside the network's: rules, tracks, placement, counters."""
+
+    def __init__(
+        self, pipeline: Pipeline, outputs: Outputs, placement: Placement, around: Surroundings
+    ) -> None:
+        self._pipeline = pipeline
+        self._outputs = outputs
+        self._placement = placement
+        self._around = around
+        self._publisher = FramePublisher(pipeline, outputs, placement, around.tracks)
+        self._admission = Admission(
+            around.calibrations, around.notices, around.now_ns, around.is_simulated
+        )
+        self._applied = around.settings()
+        self._pending_reset = stream_rules.RESET_ACTIVATED
+        self._is_fresh = True
+        self._last_session: int | None = None
+        self._faults = FaultCounter()
+        around.tracks.begin_network()
+        self.begin(Intake(1, keep_newest=True), reset=True)
+
+    def begin(self, intake: Intake, *, reset: bool) -> None:
+        """A new activation: counters start at zero.
+
+        Args:
+            intake: where its frames will come from.
+            reset: begin a new session too, whatever the camera was before.
+        """
+        if reset:
+            self._admission.rules.forget()
+            self.reset(stream_rules.RESET_ACTIVATED)
+        self._intake = intake
+        self._is_muted = False
+        self._faults = FaultCounter()
+        self._admission.begin()
+        self._placement.leave()
+        self._around.notices.forget()
+
+    def mute(self) -> None:
+        """Publish nothing more; for a frame that is still in flight when the node deactivates."""
+        self._is_muted = True
+
+    @property
+    def session(self) -> int:
+        """Published number of the session that the next frame belongs to."""
+        return self._around.tracks.session(self._pipeline.session.session)
+
+    def reset(self, reason: int, *, keep_world: bool = False) -> int:
+        """Begin a new session before the next frame.
+
+        Returns:
+            Its published number.
+        """
+        # A session without a frame is as good as new, unless somebody asks for another number.
+        if not self._is_fresh or reason == stream_rules.RESET_SERVICE:
+            self._pipeline.reset(keep_world=keep_world)
+            if not keep_world:
+                self._around.tracks.forget_people()
+        if reason == stream_rules.RESET_TIME_JUMP:
+            self._placement.forget_moving()
+        self._is_fresh = True
+        self._pending_reset = reason
+        return self.session
+
+    def time_jumped(self) -> None:
+        """The clock was set back: what waits is of before, the next stamp has no predecessor."""
+        self._intake.discard_waiting()
+        self._admission.rules.forget_time()
+        self.reset(stream_rules.RESET_TIME_JUMP)
+
+    def close(self) -> None:
+        """Give the network's memory back."""
+        self._pipeline.close()
+
+    def skeleton(self) -> convert.Skeleton:
+        """The skeleton in use."""
+        return self._publisher.skeleton
+
+    def closing_context(self) -> convert.FrameContext:
+        """Header and session of the last published frame, for the closing messages."""
+        return self._publisher.closing_context(self.session)
+
+    def handle(self, arrival: Arrival) -> None:
+        """One frame from bytes to published results; every way out reports a status."""
+        self._apply_live_settings()
+        report = FrameReport(session=self.session)
+        try:
+            frame, due_reset = self._admission.admit(arrival, report, self._applied)
+            if due_reset and not self._is_fresh:
+                report.session = self.reset(due_reset)
+            estimate = self._compute(frame, report)
+            self._publish(frame, estimate, report)
+        except TurnedAwayError as turned_away:
+            self._turn_away(report, turned_away)
+        except Exception as error:
+            self._fail(report, error)
+        self._send_status(report)
+        self._faults.report(self._around)
+
+    def idle(self) -> None:
+        """The report of a second without frames."""
+        self._apply_live_settings()
+        report = FrameReport(session=self.session)
+        self._admission.warn_without_calibration(self._applied)
+        if self._placement.trouble:
+            report.messages.append(self._placement.trouble)
+        self._send_status(report)
+
+    def _turn_away(self, report: FrameReport, turned_away: TurnedAwayError) -> None:
+        self._intake.count(turned_away.fate)
+        report.outcome = FrameStatus.REJECTED
+        if turned_away.fate == "dropped_rate":
+            report.messages.append(str(turned_away))
+        else:
+            self._say(report, turned_away.fate, str(turned_away))
+
+    # -- compute ---------------------------------------------------------------------------------
+
+    def _compute(self, frame: Frame, report: FrameReport) -> FrameEstimate:
+        estimate = self._pipeline.step(frame)
+        self._is_fresh = False
+        report.outcome, report.estimate = FrameStatus.PROCESSED, estimate
+        report.stages_s.update(estimate.timings_s)
+        report.session = self._around.tracks.session(estimate.session)
+        report.frame_index = estimate.frame_index
+        if estimate.session != self._last_session:
+            is_asked = self._last_session is None or self._pending_reset
+            report.reset_reason = self._pending_reset if is_asked else stream_rules.RESET_INTERVAL
+        self._last_session = estimate.session
+        self._pending_reset = stream_rules.RESET_NONE
+        return estimate
+
+    def _fail(self, report: FrameReport, error: Exception) -> None:
+        """A frame without result; what the failure means for the stream."""
+        self._intake.count("rejected")
+        if isinstance(error, InputError):
+            report.outcome = FrameStatus.REJECTED
+            self._say(report, "rejected", str(error))
+            return
+        report.outcome = FrameStatus.FAILED
+        is_explained = isinstance(error, Human3RError)
+        text = str(error) if is_explained else f"{type(error).__name__}: {error}"
+        self._say(report, "failed", text)
+        if is_out_of_memory(error):
+            _free_device_memory()
+        limit = self._applied.fault.max_consecutive
+        self._faults.failed(text, limit, is_fatal(error), is_out_of_memory(error))
+        if isinstance(error, NonFiniteError) and self._faults.wants_reset():
+            self._is_fresh = False
+            self.reset(stream_rules.RESET_FAULT)
+            report.reset_reason = stream_rules.RESET_FAULT
+
+    # -- publish ---------------------------------------------------------------------------------
+
+    def _publish(self, frame: Frame, estimate: FrameEstimate, report: FrameReport) -> None:
+        if self._is_muted:
+            return
+        start_s = time.perf_counter()
+        report.humans = self._publisher.publish(frame, estimate, self._applied)
+        report.stages_s["publish"] = time.perf_counter() - start_s
+        self._intake.count("processed")
+        self._faults.succeeded()
+        self._remark(estimate, report)
+
+    def _remark(self, estimate: FrameEstimate, report: FrameReport) -> None:
+        """What is odd about a frame that was processed."""
+        if not estimate.state_updated:
+            self._say(
+                report,
+                "constant",
+                "the image is of one colour, so it was kept out of the session's memory; expected "
+                "a scene. Lens covered?",
+            )
+        if self._placement.trouble:
+            self._say(report, "tf", self._placement.trouble)
+        disagreement = self._publisher.cameras.disagreement(estimate, report.calibrated)
+        if disagreement:
+            self._say(report, "focal", disagreement)
+
+    def _send_status(self, report: FrameReport) -> None:
+        """Never raises: a frame is worth more than the report about it."""
+        if self._is_muted:
+            return
+        try:
+            self._outputs.send("status", self._status_message(report))
+        except Exception as error:
+            self._around.notices.warn(
+                "status",
+                f"the report of a frame cannot be sent ({type(error).__name__}: {error}); expected "
+                "values that FrameStatus can hold. The stream goes on; please report this.",
+            )
+
+    def _status_message(self, report: FrameReport) -> FrameStatus:
+        if report.stamp_ns and not self._around.is_simulated():
+            report.age_published_s = (self._around.now_ns() - report.stamp_ns) * 1e-9
+        message = report.to_message(self._intake.counters())
+        message.gpu_allocated, message.gpu_reserved = _device_memory(self._pipeline)
+        return message
+
+    def _say(self, report: FrameReport, kind: str, text: str) -> None:
+        report.say(self._around.notices, kind, text)
+
+    def _apply_live_settings(self) -> None:
+        settings = self._around.settings()
+        if settings is not self._applied:
+            self._pipeline.apply(settings)
+            self._applied = settings
+
+
+def _free_device_memory() -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def _device_memory(pipeline: Pipeline) -> tuple[int, int]:
+    """Bytes allocated and reserved on the GPU; zeros on the CPU."""
+    import torch
+
+    device = pipeline.network.device
+    if device.type != "cuda":
+        return 0, 0
+    return torch.cuda.memory_allocated(device), torch.cuda.memory_reserved(device)

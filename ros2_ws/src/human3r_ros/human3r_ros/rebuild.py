@@ -1,0 +1,105 @@
+"""From recorded messages back to an estimate, as far as they carry it."""
+
+import numpy as np
+import torch
+from human3r_msgs.msg import Human
+
+from human3r.body.base import BodyModel
+from human3r.errors import InputError
+from human3r.streaming.preprocess import fit_geometry
+from human3r.types import FrameEstimate, Intrinsics, PersonEstimate
+from human3r_ros import convert
+from human3r_ros.recorded_frames import RecordedFrame, image_array, point_set
+
+_HEAD = 15
+# level: x ahead, y left, z up; camera axes of the first frame: x right, y down, z ahead.
+_WORLD_FROM_LEVEL = np.array(
+    [[0.0, -1.0, 0.0, 0.0], [0.0, 0.0, -1.0, 0.0], [1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]]
+)
+
+
+def estimate_from_messages(
+    recorded: RecordedFrame, image: np.ndarray, body_model: BodyModel
+) -> FrameEstimate:
+    """People with meshes, depth, mask and pose of one frame.
+
+    Points are depth along the pixels' rays, and the confidence of each pixel is not recorded.
+
+    Args:
+        recorded: a complete frame of a node whose ``level.pitch_rad`` was 0.
+        image: (height, width, 3) uint8, the source image.
+        body_model: the one the node ran with.
+
+    Raises:
+        InputError: the messages do not belong to this image.
+    """
+    humans, depth_info = recorded.parts["humans"], recorded.parts["depth_info"]
+    depth, mask = (image_array(recorded.parts[part]) for part in ("depth", "mask"))
+    height, width = image.shape[:2]
+    geometry = fit_geometry(width, height, max(depth.shape))
+    if (humans.image_width, humans.image_height) != (width, height) or depth.shape != (
+        geometry.height_px,
+        geometry.width_px,
+    ):
+        raise InputError(
+            f"the recording is of {humans.image_width}x{humans.image_height} images with depth "
+            f"{depth.shape}, the video has {width}x{height}; expected the same. Was it another one?"
+        )
+    k = depth_info.k
+    camera = Intrinsics(
+        float(k[0]), float(k[4]), float(k[2]), float(k[5]), geometry.width_px, geometry.height_px
+    )
+    return FrameEstimate(
+        stamp_ns=recorded.stamp_ns,
+        session=humans.session,
+        frame_index=humans.frame_index,
+        geometry=geometry,
+        image=np.zeros((*depth.shape, 3), np.uint8),
+        points_camera=_points(depth, camera),
+        confidence=np.full(depth.shape, np.nan, np.float32),
+        person_probability=mask.astype(np.float32) / 255,
+        world_from_camera=_WORLD_FROM_LEVEL @ convert.matrix_from_pose(humans.camera_pose),
+        intrinsics=camera,
+        people=_people(humans.humans, body_model),
+    )
+
+
+def scene_points_world(message, world_from_camera: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Positions in metres and colours of a recorded cloud, in the world frame."""
+    points = point_set(message)
+    rotated = points.points @ world_from_camera[:3, :3].T
+    return rotated + world_from_camera[:3, 3], points.colors
+
+
+def _points(depth: np.ndarray, camera: Intrinsics) -> np.ndarray:
+    u, v = np.meshgrid(np.arange(camera.width_px), np.arange(camera.height_px))
+    x, y = (u - camera.cx) / camera.fx * depth, (v - camera.cy) / camera.fy * depth
+    return np.stack([x, y, depth], -1).astype(np.float32)
+
+
+def _people(humans: list, body_model: BodyModel) -> tuple[PersonEstimate, ...]:
+    """Those measured in this frame; predictions are no part of an estimate."""
+    humans = [human for human in humans if human.track_state in (Human.TRACK_NEW, Human.TRACK_OK)]
+    if not humans:
+        return ()
+    bodies = [convert.body_parameters(human) for human in humans]
+    with torch.inference_mode():
+        mesh = body_model(
+            *(
+                torch.from_numpy(np.stack([getattr(body, name) for body in bodies]))
+                for name in ("rotations", "betas", "expression", "head_camera")
+            )
+        )
+    return tuple(
+        PersonEstimate(
+            track_id=human.track_id,
+            score=human.score,
+            head_px=np.asarray(human.joint_pixels, np.float32).reshape(-1, 2)[_HEAD],
+            body=body,
+            joints_camera=joints,
+            vertices_camera=vertices,
+        )
+        for human, body, joints, vertices in zip(
+            humans, bodies, mesh.joints.numpy(), mesh.vertices.numpy(), strict=True
+        )
+    )

@@ -1,0 +1,21 @@
+"""Picks the client library: the sourced ROS 2's rclpy, else rclpy_lite under the same names."""
+
+from importlib.util import find_spec
+
+from human3r.errors import MissingExtraError
+
+
+def _install_if_absent() -> None:
+    if find_spec("rclpy") is None:
+        try:
+            import rclpy_lite
+        except ImportError as error:
+            raise MissingExtraError(
+                "neither rclpy nor rclpy_lite can be imported; the node needs one of them. Source "
+                "a ROS 2 installation, or install the runtime: pip install ./runtime "
+                "./ros2_ws/src/human3r_msgs"
+            ) from error
+        rclpy_lite.install()
+
+
+_install_if_absent()

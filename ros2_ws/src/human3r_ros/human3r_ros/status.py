@@ -1,0 +1,72 @@
+"""FrameStatus: what happened to one frame."""
+
+import math
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+
+import numpy as np
+from human3r_msgs.msg import FrameStatus
+
+from human3r.types import FrameEstimate, Intrinsics
+from human3r_ros.convert import header
+from human3r_ros.intake import Counters
+from human3r_ros.notices import Notices
+
+STAGES = ("decode", "preprocess", "network", "bodies", "geometry", "publish")
+
+
+@dataclass
+class FrameReport:
+    """One frame's fate, filled in on its way through the worker."""
+
+    stamp_ns: int = 0
+    frame_id: str = ""
+    outcome: int = FrameStatus.IDLE
+    reset_reason: int = FrameStatus.RESET_NONE
+    session: int = 0
+    frame_index: int = 0
+    age_taken_s: float = math.nan
+    age_published_s: float = math.nan
+    stages_s: dict[str, float] = field(default_factory=dict)
+    messages: list[str] = field(default_factory=list)
+    humans: int = 0
+    """People in the message of this frame, those out of sight included."""
+    estimate: FrameEstimate | None = None
+    calibrated: Intrinsics | None = None
+
+    def say(
+        self, notices: Notices, kind: Hashable, text: str, period_s: float | None = None
+    ) -> None:
+        """Put ``text`` into the message of this frame, and now and then into the log."""
+        self.messages.append(text)
+        notices.warn(kind, text, period_s)
+
+    def to_message(self, counters: Counters) -> FrameStatus:
+        """The message, without the device's memory."""
+        message = FrameStatus(
+            header=header(self.stamp_ns, self.frame_id),
+            outcome=self.outcome,
+            reset_reason=self.reset_reason,
+            session=self.session,
+            frame_index=self.frame_index,
+            age_taken=self.age_taken_s,
+            age_published=self.age_published_s,
+            focal_estimated=math.nan,
+            focal_calibrated=self.calibrated.fx if self.calibrated else math.nan,
+            confidence=math.nan,
+            scale=1.0,
+            level_source=FrameStatus.LEVEL_CAMERA,
+            humans=self.humans,
+            message=" | ".join(self.messages),
+        )
+        for name, value in vars(counters).items():
+            setattr(message, name, value)
+        for stage in STAGES:
+            setattr(message, stage, float(self.stages_s.get(stage, 0.0)))
+        if self.estimate is not None:
+            message.confidence = float(np.median(self.estimate.confidence))
+            camera = self.estimate.geometry.source_intrinsics(self.estimate.intrinsics)
+            # 0 where the points fit no camera at all.
+            is_known = math.isfinite(camera.fx) and camera.fx > 0
+            message.focal_estimated = float(camera.fx) if is_known else math.nan
+        return message

@@ -1,0 +1,210 @@
+"""A node in a process of its own, and a camera and listener in this one, over real DDS."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import rclpy
+from human3r_msgs.msg import FrameStatus, HumanArray, SkeletonInfo
+from human3r_ros import convert
+from human3r_ros.lifecycle_client import LifecycleClient
+from human3r_ros.outputs import TOPICS
+from rclpy.context import Context
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from tf2_msgs.msg import TFMessage
+
+SECOND_NS = 1_000_000_000
+FRAME = "camera_optical"
+
+
+def wait_until(condition, timeout_s=30.0, what="it"):
+    """The first true value of ``condition()``."""
+    end_s = time.monotonic() + timeout_s
+    while not (value := condition()):
+        if time.monotonic() > end_s:
+            raise AssertionError(f"{what} did not happen within {timeout_s} s")
+        time.sleep(0.01)
+    return value
+
+
+class NodeProcess:
+    """``human3r live`` with the seeded tiny network."""
+
+    def __init__(self, folder: Path, environment, model_files, *arguments, check_exit=True):
+        weights, body = model_files
+        self._check_exit = check_exit
+        self._log = folder / f"node{time.monotonic_ns()}.log"
+        command = [sys.executable, "-m", "human3r_ros.live", "--image", "/cam/image"]
+        command += ["--weights", str(weights), "--body-model", str(body), *arguments]
+        with self._log.open("wb") as log:
+            self.process = subprocess.Popen(
+                command,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **environment, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"},
+            )
+
+    def log(self) -> str:
+        return self._log.read_text(errors="replace")
+
+    def wait_for_log(self, text: str, timeout_s: float = 60.0) -> None:
+        def said():
+            assert self.process.poll() is None or text in self.log(), self.log()
+            return text in self.log()
+
+        wait_until(said, timeout_s, f"{text!r} in the log")
+
+    def stop(self, number=signal.SIGINT, timeout_s: float = 20.0) -> float:
+        """Seconds it took to end."""
+        start_s = time.monotonic()
+        self.process.send_signal(number)
+        self.process.wait(timeout_s)
+        return time.monotonic() - start_s
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait(5.0)
+
+
+class Bench:
+    """Publishes as a camera would and keeps everything the node sends, by topic name."""
+
+    def __init__(self, *, transport: str = "raw"):
+        self.context = Context()
+        rclpy.init(args=[], context=self.context)
+        self.node = Node("bench", context=self.context, use_global_arguments=False)
+        self.received = defaultdict(list)
+        self.order = []
+        self._lock = threading.Lock()
+        kind = Image if transport == "raw" else CompressedImage
+        topic = "/cam/image" if transport == "raw" else "/cam/image/compressed"
+        self.images = self.node.create_publisher(kind, topic, QoSProfile(depth=5))
+        self.infos = self.node.create_publisher(CameraInfo, "/cam/camera_info", 5)
+        self._subscriptions = {}
+        for name, message_type in (("humans", HumanArray), ("status", FrameStatus)):
+            self._listen(name, message_type, TOPICS[name][0].replace("~", "/human3r"), 50)
+        self._listen("skeleton", SkeletonInfo, "/human3r/skeleton", TOPICS["skeleton"][2])
+        self._listen("tf", TFMessage, "/tf", 100)
+        self.lifecycle = LifecycleClient(self.node, "/human3r")
+        self._executor = SingleThreadedExecutor(context=self.context)
+        self._executor.add_node(self.node)
+        self._thread = threading.Thread(target=self._executor.spin, daemon=True)
+        self._thread.start()
+
+    def _listen(self, name, message_type, topic, profile):
+        def keep(message):
+            with self._lock:
+                self.received[name].append(message)
+                self.order.append((name, message))
+
+        self._subscriptions[name] = self.node.create_subscription(
+            message_type, topic, keep, profile
+        )
+
+    def listen_to(self, name):
+        """Also subscribe to one of the large outputs."""
+        topic, message_type, profile, _ = TOPICS[name]
+        self._listen(name, message_type, topic.replace("~", "/human3r"), profile)
+
+    def connect(self):
+        """Wait until node and bench have found each other in both directions."""
+        wait_until(lambda: self.images.get_subscription_count() > 0, 20, "image subscription")
+        wait_until(
+            lambda: self.node.count_publishers("/human3r/status") > 0, 20, "status publisher"
+        )
+        # The idle report proves that messages of the node arrive here.
+        wait_until(lambda: self.received["status"], 20, "a first status")
+
+    def now_ns(self) -> int:
+        return self.node.get_clock().now().nanoseconds
+
+    def send(self, pixels=None, stamp_ns=None, frame_id=FRAME, encoding="rgb8", **changes):
+        """Publish one raw image; returns its stamp."""
+        pixels = scene() if pixels is None else pixels
+        stamp_ns = self.now_ns() if stamp_ns is None else stamp_ns
+        rows = pixels.reshape(len(pixels), -1)
+        message = Image(
+            header=convert.header(stamp_ns, frame_id),
+            height=pixels.shape[0],
+            width=pixels.shape[1],
+            encoding=encoding,
+            step=rows.shape[1],
+            data=rows.tobytes(),
+        )
+        for name, value in changes.items():
+            setattr(message, name, value)
+        self.images.publish(message)
+        return stamp_ns
+
+    def send_compressed(self, data, stamp_ns=None, frame_id=FRAME, kind="jpeg"):
+        stamp_ns = self.now_ns() if stamp_ns is None else stamp_ns
+        self.images.publish(
+            CompressedImage(header=convert.header(stamp_ns, frame_id), format=kind, data=data)
+        )
+        return stamp_ns
+
+    def status_of(self, stamp_ns, timeout_s=30.0) -> FrameStatus:
+        """The report about the image with this stamp."""
+        return self.message("status", stamp_ns, timeout_s)
+
+    def message(self, name, stamp_ns, timeout_s=30.0):
+        def find():
+            with self._lock:
+                for message in reversed(self.received[name]):
+                    if convert.ns_from_time(message.header.stamp) == stamp_ns:
+                        return message
+            return None
+
+        return wait_until(find, timeout_s, f"a message on {name} for {stamp_ns}")
+
+    def process(self, *args, **kwargs):
+        """Send an image and wait for its report."""
+        return self.status_of(self.send(*args, **kwargs))
+
+    def call(self, service_type, name, request, timeout_s=20.0):
+        client = self.node.create_client(service_type, f"/human3r/{name}")
+        try:
+            assert client.wait_for_service(timeout_sec=timeout_s), name
+            future = client.call_async(request)
+            wait_until(future.done, timeout_s, f"the answer of {name}")
+            return future.result()
+        finally:
+            self.node.destroy_client(client)
+
+    def close(self):
+        self._executor.shutdown()
+        self._thread.join(3.0)
+        self.node.destroy_node()
+        self.context.try_shutdown()
+
+
+def scene(width=80, height=60, seed=0):
+    """A picture with something in it."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(0, 255, (6, 8, 3), np.uint8)
+    rows = np.arange(height) * 6 // height
+    cols = np.arange(width) * 8 // width
+    return np.ascontiguousarray(coarse[rows][:, cols])
+
+
+def intrinsics_info(fx=90.0, width=80, height=60, frame_id=FRAME, **fields):
+    k = np.array([fx, 0, width / 2, 0, fx, height / 2, 0, 0, 1], np.float64)
+    return CameraInfo(
+        **{
+            "header": convert.header(1, frame_id),
+            "width": width,
+            "height": height,
+            "k": k,
+            **fields,
+        }
+    )

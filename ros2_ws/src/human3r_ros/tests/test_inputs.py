@@ -1,0 +1,192 @@
+"""Other kinds of input: compressed with required calibration, simulated time with a queue, TF."""
+
+import io
+import math
+import time
+
+import pytest
+from builtin_interfaces.msg import Time
+from geometry_msgs.msg import Quaternion, Transform, TransformStamped, Vector3
+from human3r_msgs.msg import FrameStatus
+from human3r_ros import convert
+from PIL import Image as PilImage
+from rclpy.qos import DurabilityPolicy, QoSProfile
+from rosgraph_msgs.msg import Clock
+from tf2_msgs.msg import TFMessage
+
+from ros2_ws.src.human3r_ros.tests.node_process import (
+    FRAME,
+    SECOND_NS,
+    Bench,
+    NodeProcess,
+    intrinsics_info,
+    scene,
+    wait_until,
+)
+
+Outcome = FrameStatus
+
+
+def start(private_domain, model_files, folder, *arguments, transport="raw"):
+    node = NodeProcess(folder, private_domain, model_files, *arguments)
+    bench = Bench(transport=transport)
+    node.wait_for_log("is active")
+    return node, bench
+
+
+@pytest.fixture(scope="module")
+def compressed(private_domain, model_files, tmp_path_factory):
+    node, bench = start(
+        *(private_domain, model_files, tmp_path_factory.mktemp("compressed"), "--compressed"),
+        *("--set", "input.camera_info=required", "--set", "input.max_pixels=20000"),
+        *("--set", "input.max_age_s=0"),
+        transport="compressed",
+    )
+    bench.connect()
+    yield bench
+    bench.close()
+    node.close()
+
+
+def jpeg(width=80, height=60):
+    buffer = io.BytesIO()
+    PilImage.fromarray(scene(width, height)).save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+def test_required_calibration_rejects_until_it_arrives_and_then_is_used(compressed):
+    status = compressed.status_of(compressed.send_compressed(jpeg()))
+    assert status.outcome == Outcome.REJECTED
+    assert "camera_info" in status.message
+    compressed.infos.publish(intrinsics_info(fx=math.nan))
+    for _ in range(5):
+        compressed.infos.publish(intrinsics_info(fx=70.0))
+        status = compressed.status_of(compressed.send_compressed(jpeg()))
+        if status.outcome == Outcome.PROCESSED:
+            break
+    assert status.outcome == Outcome.PROCESSED
+    assert status.focal_calibrated == pytest.approx(70.0)
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (jpeg()[:-100], "damaged JPEG"),
+        (b"", "neither JPEG nor PNG"),
+        (b"not an image at all", "neither JPEG nor PNG"),
+        (jpeg(300, 200), "input.max_pixels"),
+        (jpeg(130, 40), "aspect"),
+    ],
+    ids=["truncated", "empty", "text", "large", "narrow"],
+)
+def test_an_unusable_compressed_image_is_rejected(compressed, data, words):
+    status = compressed.status_of(compressed.send_compressed(data))
+    assert status.outcome == Outcome.REJECTED
+    assert words in status.message
+
+
+@pytest.fixture(scope="module")
+def simulated(private_domain, model_files, tmp_path_factory):
+    node, bench = start(
+        *(private_domain, model_files, tmp_path_factory.mktemp("simulated")),
+        *("--tf-mode", "odometry", "--set", "use_sim_time=true"),
+        *("--set", "input.policy=every", "--set", "input.queue=4"),
+        *("--set", "people.min_score=0.05"),
+    )
+    bench.log = node.log
+    bench.wait_for_log = node.wait_for_log
+    latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    bench.static = bench.node.create_publisher(TFMessage, "/tf_static", latched)
+    edge = TransformStamped(
+        header=convert.header(1, "base_link"),
+        child_frame_id=FRAME,
+        transform=Transform(
+            translation=Vector3(x=0.0, y=0.0, z=1.5),
+            rotation=Quaternion(x=-0.5, y=0.5, z=-0.5, w=0.5),
+        ),
+    )
+    bench.static.publish(TFMessage(transforms=[edge]))
+    bench.clock = bench.node.create_publisher(Clock, "/clock", 1)
+    bench.connect()
+    wait_until(lambda: bench.static.get_subscription_count() > 0, 10)
+    bench.listen_to("odometry")
+    yield bench
+    bench.close()
+    node.close()
+
+
+def tick(bench, stamp_ns):
+    for _ in range(3):
+        bench.clock.publish(Clock(clock=convert.time_from_ns(stamp_ns)))
+
+
+def test_a_silent_clock_is_mentioned(simulated):
+    simulated.wait_for_log("use_sim_time is set but /clock is silent", 15)
+
+
+def test_under_simulated_time_ages_mean_nothing_and_old_stamps_are_processed(simulated):
+    tick(simulated, 900 * SECOND_NS)
+    status = simulated.status_of(simulated.send(stamp_ns=100 * SECOND_NS))
+    assert status.outcome == Outcome.PROCESSED
+    assert math.isnan(status.age_taken)
+    assert math.isnan(status.age_published)
+
+
+def test_the_base_is_found_above_the_camera(simulated):
+    stamp_ns = 101 * SECOND_NS
+
+    def odometry():
+        nonlocal stamp_ns
+        stamp_ns += SECOND_NS
+        simulated.status_of(simulated.send(stamp_ns=stamp_ns))
+        return simulated.received["odometry"]
+
+    wait_until(odometry, 20)
+    message = simulated.message("odometry", stamp_ns)
+    assert message.child_frame_id == "base_link"
+    humans = simulated.message("humans", stamp_ns)
+    # A level camera 1.5 m above the base: the base's z is that far below, along its own axis.
+    level_from_camera = convert.matrix_from_pose(humans.camera_pose)
+    level_from_base = convert.matrix_from_pose(message.pose.pose)
+    base_from_camera = convert.np.linalg.inv(level_from_base) @ level_from_camera
+    assert base_from_camera[:3, 3] == pytest.approx([0, 0, 1.5], abs=1e-6)
+    transform = simulated.received["tf"][-1].transforms[0]
+    assert (transform.header.frame_id, transform.child_frame_id) == ("human3r_odom", "base_link")
+
+
+def test_a_full_queue_loses_the_newest_counts_and_says_so(simulated):
+    last = simulated.received["status"][-1]
+    stamps = [(200 + i) * SECOND_NS for i in range(12)]
+    for stamp_ns in stamps:
+        simulated.send(stamp_ns=stamp_ns)
+        time.sleep(0.01)
+    wait_until(
+        lambda: (
+            (s := simulated.received["status"][-1]).received - last.received
+            == (s.processed - last.processed) + (s.dropped_overwritten - last.dropped_overwritten)
+            and s.received > last.received
+        ),
+        30,
+    )
+    status = simulated.received["status"][-1]
+    assert status.dropped_overwritten > last.dropped_overwritten
+    assert "the queue of 4 images is full" in simulated.log()
+
+
+def test_a_clock_that_is_set_back_begins_a_session(simulated):
+    before = simulated.received["status"][-1]
+    tick(simulated, 1000 * SECOND_NS)
+    tick(simulated, 50 * SECOND_NS)
+    simulated.wait_for_log("time was set back", 10)
+    # Newer than the last stamp: by the stamps alone this would continue the session.
+    status = simulated.status_of(simulated.send(stamp_ns=500 * SECOND_NS))
+    assert status.reset_reason == Outcome.RESET_TIME_JUMP
+    assert status.session == before.session + 1
+
+
+def test_a_forward_jump_of_simulated_time_is_normal(simulated):
+    before = simulated.status_of(simulated.send(stamp_ns=600 * SECOND_NS)).session
+    tick(simulated, 5000 * SECOND_NS)
+    status = simulated.status_of(simulated.send(stamp_ns=5000 * SECOND_NS))
+    assert (status.reset_reason, status.session) == (Outcome.RESET_NONE, before)
+    assert status.header.stamp == Time(sec=5000)

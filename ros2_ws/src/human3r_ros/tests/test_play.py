@@ -1,0 +1,183 @@
+"""Pace and stamps of ``human3r play``, and the messages it makes."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from human3r_ros import play
+from human3r_ros.pacing import MediaClock, Pacer
+from human3r_ros.private_domain import private_environment
+
+from human3r.errors import InputError
+from human3r.types import Frame
+from tests.drawn_clip import write_clip
+
+MS = 1_000_000
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    path = tmp_path_factory.mktemp("play") / "clip.mp4"
+    return write_clip(path, width_px=64, height_px=48, duration_s=1.0)
+
+
+@pytest.fixture
+def loopback():
+    return {**os.environ, **private_environment()}
+
+
+def frames_at(*stamps_ms):
+    image = np.zeros((4, 6, 3), np.uint8)
+    return [Frame(image, stamp * MS) for stamp in stamps_ms]
+
+
+def test_frames_are_due_at_their_media_time():
+    pacer = Pacer(start_ns=1_000 * MS)
+    dues = [pacer.due_ns(media * MS, now_ns=0) for media in (50, 150, 350)]
+    assert dues == [1_000 * MS, 1_100 * MS, 1_300 * MS]
+
+
+def test_rate_shortens_every_wait():
+    pacer = Pacer(start_ns=0, rate=4.0)
+    assert [pacer.due_ns(media * MS, now_ns=0) for media in (0, 100, 200)] == [0, 25 * MS, 50 * MS]
+
+
+def test_a_stalled_source_delays_the_rest_instead_of_bursting():
+    pacer = Pacer(start_ns=0)
+    now_ns, sent = 0, []
+    for media, stall in ((0, 0), (100, 0), (200, 700), (300, 0), (400, 0)):
+        now_ns += stall * MS
+        due_ns = pacer.due_ns(media * MS, now_ns)
+        now_ns = max(now_ns, due_ns)
+        sent.append(now_ns // MS)
+    assert sent == [0, 100, 800, 900, 1000]
+    assert pacer.delayed_ns == 600 * MS
+
+
+def test_small_delays_do_not_add_up():
+    pacer = Pacer(start_ns=0)
+    late_ns = [0, *(20 * MS for _ in range(9))]
+    dues = [pacer.due_ns(100 * i * MS, now_ns=100 * i * MS + late_ns[i]) for i in range(10)]
+    assert dues == [100 * i * MS for i in range(10)]
+    assert pacer.delayed_ns == 0
+
+
+def test_media_time_keeps_increasing_over_a_loop():
+    clock = MediaClock()
+    first = [media for _, media in clock.walk(frames_at(500, 540, 600))]
+    second = [media for _, media in clock.walk(frames_at(500, 540, 600))]
+    assert first == [0, 40 * MS, 100 * MS]
+    assert second == [160 * MS, 200 * MS, 260 * MS]
+
+
+def test_fps_overrules_the_stamps_of_the_source():
+    clock = MediaClock()
+    clock.fix_rate(20)
+    clock.expect_rate(3)
+    assert [media for _, media in clock.walk(frames_at(0, 7, 900))] == [0, 50 * MS, 100 * MS]
+
+
+def test_image_message_holds_the_pixels():
+    image = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3)
+    message = play.image_message(image)
+    assert (message.height, message.width, message.step) == (2, 3, 9)
+    assert message.encoding == "rgb8"
+    assert bytes(message.data) == image.tobytes()
+
+
+def test_compressed_message_decodes_to_nearly_the_same_picture():
+    import cv2
+
+    image = np.zeros((32, 48, 3), np.uint8)
+    image[:, :24] = (200, 40, 90)
+    message = play.compressed_message(image)
+    decoded = cv2.imdecode(np.frombuffer(bytes(message.data), np.uint8), cv2.IMREAD_COLOR_RGB)
+    assert "jpeg" in message.format
+    assert np.abs(decoded.astype(int)[:, 4:20] - image[:, 4:20]).max() < 6
+
+
+def test_assumed_field_of_view_gives_the_focal_length():
+    camera = play.assumed_intrinsics(90.0, 640, 480)
+    assert camera.fx == pytest.approx(320.0)
+    assert (camera.cx, camera.cy) == (319.5, 239.5)
+    assert play.assumed_intrinsics(0.0, 640, 480) is None
+
+
+@pytest.mark.parametrize(
+    "argument", ["--rate=0", "--rate=-1", "--rate=nan", "--fov-deg=180", "--every=0"]
+)
+def test_senseless_numbers_are_wrong_use(argument, capsys):
+    with pytest.raises(SystemExit) as caught:
+        play.main(["clip.mp4", "--topic", "/image", argument])
+    assert caught.value.code == 2
+    assert argument.split("=")[0] in capsys.readouterr().err
+
+
+def test_an_absent_source_is_an_input_error(tmp_path):
+    with pytest.raises(InputError, match="no such file"):
+        play.main([str(tmp_path / "absent.mp4"), "--topic", "/image"])
+
+
+def test_nobody_listening_is_an_input_error(clip, loopback):
+    result = subprocess.run(
+        [sys.executable, "-c", "import sys; from human3r_ros.play import main; main(sys.argv[1:])",
+         str(clip), "--topic", "/nobody", "--wait-for-subscriber", "--wait-timeout", "0.5"],
+        env=loopback, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert result.returncode == 1
+    assert "InputError: /nobody: nobody subscribed within 0.5 s" in result.stderr
+
+
+def test_a_clip_is_sent_at_its_own_pace_with_calibration_and_report(clip, loopback, tmp_path):
+    """Player and listener are processes of their own and speak DDS."""
+    listener = subprocess.Popen(
+        [sys.executable, "-c", LISTENER], env=loopback, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        report = tmp_path / "report.json"
+        subprocess.run(
+            [sys.executable, "-c",
+             "import sys; from human3r_ros.play import main; main(sys.argv[1:])",
+             str(clip), "--topic", "/camera/image", "--frame-id", "eye", "--fov-deg", "60",
+             "--rate", "2", "--wait-for-subscriber", "--report", str(report)],
+            env=loopback, timeout=60, check=True,
+        )  # fmt: skip
+        heard = json.loads(listener.communicate(timeout=30)[0])
+    finally:
+        listener.kill()
+    sent = json.loads(report.read_text())
+    assert sent["sent"] == len(sent["stamps_ns"]) == 10
+    assert heard["images"] == sent["stamps_ns"]
+    assert heard["infos"] == sent["stamps_ns"]
+    assert heard["frame_id"] == "eye"
+    assert heard["focal"] == pytest.approx(64 / 2 / np.tan(np.radians(30)))
+    steps_ms = np.diff(sent["stamps_ns"]) / MS
+    assert steps_ms == pytest.approx(50.0, abs=0.01)
+    arrivals_ms = np.diff(heard["arrivals"]) / MS
+    assert np.median(arrivals_ms) == pytest.approx(50.0, abs=15)
+
+
+LISTENER = """
+import json, time
+import human3r_ros, rclpy
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import CameraInfo, Image
+rclpy.init()
+node = rclpy.create_node("listener")
+images, infos, arrivals, other = [], [], [], {}
+ns = lambda m: m.header.stamp.sec * 10**9 + m.header.stamp.nanosec
+def on_image(m):
+    images.append(ns(m)); arrivals.append(time.monotonic_ns())
+    other["frame_id"] = m.header.frame_id
+def on_info(m):
+    infos.append(ns(m)); other["focal"] = float(m.k[0])
+node.create_subscription(Image, "/camera/image", on_image, QoSProfile(depth=10))
+node.create_subscription(CameraInfo, "/camera/camera_info", on_info, QoSProfile(depth=10))
+end = time.monotonic() + 30
+while (len(images) < 10 or len(infos) < 10) and time.monotonic() < end:
+    rclpy.spin_once(node, timeout_sec=0.1)
+print(json.dumps(dict(images=images, infos=infos, arrivals=arrivals, **other)))
+"""

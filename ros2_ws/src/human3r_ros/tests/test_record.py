@@ -1,0 +1,222 @@
+"""``human3r record``: what reaches the bag, and what is left when something goes wrong."""
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from human3r_ros import bag_file, record
+from human3r_ros.private_domain import private_environment
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rosbags.highlevel import AnyReader
+from rosbags.interfaces import QosDurability, QosReliability
+from rosbags.rosbag2 import Reader
+
+from human3r.errors import OutputError
+
+RECORD = [
+    sys.executable,
+    "-c",
+    "import sys; from human3r_ros.record import main; sys.exit(main(sys.argv[1:]))",
+]
+
+TALKER = """
+import time
+import human3r_ros, rclpy
+from human3r_msgs.msg import HumanArray
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from std_msgs.msg import String
+rclpy.init()
+node = rclpy.create_node("talker")
+latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+loose = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
+info = node.create_publisher(String, "/info", latched)
+count = node.create_publisher(String, "/count", QoSProfile(depth=10))
+lossy = node.create_publisher(String, "/lossy", loose)
+people = node.create_publisher(HumanArray, "/people", QoSProfile(depth=10))
+info.publish(String(data="sent before anybody listened"))
+number = 0
+while True:
+    count.publish(String(data=f"count {number}"))
+    lossy.publish(String(data=f"lossy {number}"))
+    message = HumanArray(session=7, frame_index=number)
+    people.publish(message)
+    number += 1
+    time.sleep(0.02)
+"""
+
+
+@pytest.fixture
+def loopback():
+    return {**os.environ, **private_environment()}
+
+
+@pytest.fixture
+def talker(loopback):
+    process = subprocess.Popen([sys.executable, "-c", TALKER], env=loopback)
+    yield process
+    process.kill()
+    process.wait()
+
+
+@pytest.fixture
+def start_recorder(loopback):
+    """Starts a recorder that does not outlive the test."""
+    started = []
+
+    def start(*arguments, **options):
+        process = subprocess.Popen(
+            [*RECORD, *map(str, arguments)],
+            env=loopback,
+            stderr=subprocess.PIPE,
+            text=True,
+            **options,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def wait_for_line(process, text, timeout_s=20.0):
+    end_s = time.monotonic() + timeout_s
+    while time.monotonic() < end_s:
+        line = process.stderr.readline()
+        if text in line:
+            return
+        assert line, f"the recorder ended before saying {text!r}"
+    raise AssertionError(f"the recorder never said {text!r}")
+
+
+@pytest.mark.parametrize("storage", ["sqlite3", "mcap"])
+def test_topics_are_recorded_with_types_qos_and_latched_messages(
+    talker, start_recorder, tmp_path, storage
+):
+    bag = tmp_path / "bag"
+    recorder = start_recorder(
+        "--out", bag, "--storage", storage, "--duration", "2.5", "/info", "count",
+        "/lossy", "/people", "/absent",
+    )  # fmt: skip
+    _, words = recorder.communicate(timeout=40)
+    assert recorder.returncode == 0, words
+    assert "never published: /absent" in words
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["bag"]
+    with AnyReader([bag]) as reader:
+        texts, frames = {}, []
+        for connection, _, data in reader.messages():
+            message = reader.deserialize(data, connection.msgtype)
+            if connection.topic == "/people":
+                assert message.session == 7
+                frames.append(message.frame_index)
+            else:
+                texts.setdefault(connection.topic, []).append(message.data)
+    assert texts["/info"] == ["sent before anybody listened"]
+    assert len(texts["/count"]) > 20
+    assert len(texts["/lossy"]) > 20
+    assert frames == list(range(frames[0], frames[0] + len(frames)))
+    with Reader(bag) as reader:
+        offered = {c.topic: c.ext.offered_qos_profiles[0] for c in reader.connections}
+        digests = {c.topic: c.digest for c in reader.connections}
+        definition = next(c.msgdef.data for c in reader.connections if c.topic == "/people")
+    assert offered["/info"].durability == QosDurability.TRANSIENT_LOCAL
+    assert offered["/count"].durability == QosDurability.VOLATILE
+    assert offered["/lossy"].reliability == QosReliability.BEST_EFFORT
+    assert digests["/count"].endswith(
+        "df668c740482bbd48fb39d76a70dfd4bd59db1288021743503259e948f6b1a18"
+    )
+    assert "MSG: human3r_msgs/Human" in definition
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_completes_the_bag_within_three_seconds(talker, start_recorder, tmp_path, number):
+    recorder = start_recorder("--out", tmp_path / "bag", "--all")
+    wait_for_line(recorder, "recording /count")
+    time.sleep(0.5)
+    recorder.send_signal(number)
+    _, words = recorder.communicate(timeout=3)
+    assert recorder.returncode == 0, words
+    with AnyReader([tmp_path / "bag"]) as reader:
+        assert {"/count", "/info", "/people"} <= set(reader.topics)
+        assert reader.topics["/count"].msgcount > 5
+
+
+def test_a_killed_recorder_leaves_nothing_that_looks_whole(talker, start_recorder, tmp_path):
+    bag = tmp_path / "bag"
+    recorder = start_recorder("--out", bag, "/count")
+    wait_for_line(recorder, "recording /count")
+    time.sleep(0.3)
+    recorder.kill()
+    recorder.communicate(timeout=5)
+    assert not bag.exists()
+    assert [entry.name for entry in tmp_path.iterdir()] == ["bag.part"]
+    assert not list(tmp_path.rglob("metadata.yaml"))
+    with pytest.raises(OutputError, match="one was killed: then remove that folder"):
+        bag_file.BagFile(bag)
+
+
+@pytest.mark.parametrize("storage", ["sqlite3", "mcap"])
+def test_a_full_disk_is_reported_and_leaves_nothing(talker, start_recorder, tmp_path, storage):
+    def small_disk():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
+
+    recorder = start_recorder(
+        "--out", tmp_path / "bag", "--storage", storage, "--duration", "3", "--all",
+        preexec_fn=small_disk,
+    )  # fmt: skip
+    _, words = recorder.communicate(timeout=60)
+    assert recorder.returncode == 1
+    assert "OutputError" in words
+    assert "cannot be written" in words
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_existing_bag_is_refused_and_untouched(tmp_path):
+    (tmp_path / "bag").mkdir()
+    (tmp_path / "bag" / "mine").write_text("keep")
+    with pytest.raises(OutputError, match="never overwritten"):
+        record.main(["--out", str(tmp_path / "bag"), "/count"])
+    assert (tmp_path / "bag" / "mine").read_text() == "keep"
+
+
+def test_nothing_received_makes_no_bag(start_recorder, tmp_path):
+    recorder = start_recorder("--out", tmp_path / "bag", "--duration", "0.3", "/silent")
+    _, words = recorder.communicate(timeout=20)
+    assert recorder.returncode == 1
+    assert "never published: /silent" in words
+    assert "not one message arrived" in words
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("arguments", [["/a", "--all"], [], ["/a", "--duration", "0"]])
+def test_contradictory_arguments_are_wrong_use(arguments, tmp_path):
+    with pytest.raises(SystemExit) as caught:
+        record.main(["--out", str(tmp_path / "bag"), *arguments])
+    assert caught.value.code == 2
+
+
+def test_what_a_slow_disk_cannot_take_is_dropped_and_counted():
+    intake = record.Intake(max_bytes=250)
+    for _ in range(4):
+        intake.put("/big", b"x" * 100)
+    assert intake.take(0).cdr == b"x" * 100
+    intake.put("/big", b"y" * 100)
+    assert intake.dropped == {"/big": 2}
+    intake.give_up()
+    assert intake.dropped == {"/big": 4}
+    assert intake.take(0) is None
+
+
+def test_subscription_asks_for_no_more_than_every_publisher_offers():
+    reliable, loose = ReliabilityPolicy.RELIABLE, ReliabilityPolicy.BEST_EFFORT
+    latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    plain = QoSProfile(depth=1, reliability=loose)
+    assert record.matching_qos([latched]).durability == DurabilityPolicy.TRANSIENT_LOCAL
+    assert record.matching_qos([latched]).reliability == reliable
+    both = record.matching_qos([latched, plain])
+    assert (both.reliability, both.durability) == (loose, DurabilityPolicy.VOLATILE)
