@@ -1,0 +1,1 @@
+"""How good the estimates are: metrics, benchmarks, and reports with numbers to re-run."""

@@ -1,0 +1,204 @@
+"""``human3r evaluate`` from its arguments to what it leaves behind."""
+
+import argparse
+import json
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from human3r.cli import evaluate as command
+from human3r.cli.main import main
+from human3r.config import Settings, load_yaml
+from human3r.datasets import write_sequence
+from human3r.errors import ConfigError, InputError, MissingExtraError
+from human3r.evaluation import synthetic_sequences
+from human3r.pipeline import Pipeline
+from tests.evaluation.small_world import Told, ToldPipeline, view, walk, world_from_camera
+
+METADATA = {"seed": 0, "split": "test", "rate_hz": 10.0, "body": "free_body"}
+
+
+@pytest.fixture(scope="module")
+def truths():
+    return walk(4)
+
+
+def filed(folder, truths, metadata):
+    folder.mkdir(exist_ok=True)
+    return write_sequence(folder / f"{metadata['name']}.safetensors", truths, metadata)
+
+
+@pytest.fixture
+def folder(truths, tmp_path):
+    """Two sequences of the same frames, one easy and one hard."""
+    for name in ("easy", "hard"):
+        metadata = {**METADATA, "name": name, "difficulty": name}
+        filed(tmp_path / "data", truths, metadata)
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def told(monkeypatch, truths, tmp_path):
+    """What the pipeline behind the command is told; weights are a file without a network."""
+    told = Told(head_shift_m=(0, 0, 0.1))
+    weights = tmp_path / "made_up.safetensors"
+    save_file({"nothing": np.zeros(1)}, weights)
+
+    def from_settings(settings):
+        pipeline = ToldPipeline(truths, told)
+        pipeline.settings = settings.replace({"model.weights": str(weights)})
+        return pipeline
+
+    monkeypatch.setattr(Pipeline, "from_settings", from_settings)
+    return told
+
+
+def call(*words):
+    parser = argparse.ArgumentParser()
+    command.add_parser(parser.add_subparsers())
+    args = parser.parse_args(["evaluate", *map(str, words)])
+    return args.run(args)
+
+
+def test_a_folder_of_sequences_is_evaluated(folder, told, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert call("synthetic", folder, "--out", out) == 0
+    assert {path.name for path in out.iterdir()} == {
+        *("results.json", "report.html", "settings.yaml")
+    }
+    shown = capsys.readouterr().out
+    assert "root error" in shown
+    assert str(out) in shown.splitlines()[-1]
+    document = json.loads((out / "results.json").read_text())
+    assert document["numbers"]["all"]["root_error_mm"] == pytest.approx(100, abs=0.1)
+    assert document["dataset"]["name"] == "synthetic"
+    assert document["dataset"]["sequences"] == 2
+    assert len(document["weights"]["sha256"]) == 64
+    assert Settings().replace(load_yaml(out / "settings.yaml")).people.min_score == 0.3
+
+
+def test_one_half_and_fewer_frames_can_be_asked_for(folder, told, tmp_path, capsys):
+    out = tmp_path / "out"
+    arguments = ("--hard", "--max-frames", 2, "--set", "people.min_score=0.5")
+    assert call("synthetic", folder, "--out", out, *arguments, "--alignments", "metric") == 0
+    document = json.loads((out / "results.json").read_text())
+    assert [(s["name"], s["frames"]) for s in document["sequences"]] == [("hard", 2)]
+    assert document["settings"]["people.min_score"] == 0.5
+    assert document["numbers"]["all"]["abs_rel_median"] is None
+    assert document["numbers"]["all"]["abs_rel"] is not None
+    assert document["settings"]["model.weights"] == "made_up.safetensors", "no path of this machine"
+    heading = next(line for line in capsys.readouterr().out.splitlines() if "measure" in line)
+    assert "hard" in heading
+    assert "all" not in heading, "one half is not shown twice"
+
+
+def test_a_damaged_sequence_fails_the_command_but_not_the_others(
+    folder, told, tmp_path, monkeypatch, capsys
+):
+    real = synthetic_sequences.FiledSequence._view
+
+    def broken(self, index):
+        if self.name == "easy" and index == 2:
+            raise InputError("easy.safetensors: frame 2 cannot be read")
+        return real(self, index)
+
+    monkeypatch.setattr(synthetic_sequences.FiledSequence, "_view", broken)
+    out = tmp_path / "out"
+    assert call("synthetic", folder, "--out", out) == 1
+    document = json.loads((out / "results.json").read_text())
+    assert document["sequences_failed"] == 1
+    assert [s["frames"] for s in document["sequences"]] == [2, 4]
+    assert "frame 2 cannot be read" in capsys.readouterr().out
+
+
+def test_nothing_is_left_when_nothing_can_be_read(folder, told, tmp_path):
+    (folder / "easy.safetensors").write_bytes(b"damaged")
+    with pytest.raises(InputError, match=r"easy\.safetensors"):
+        call("synthetic", folder, "--out", tmp_path / "out")
+    with pytest.raises(InputError, match="no such folder"):
+        call("synthetic", tmp_path / "nowhere", "--out", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_sequences_of_another_body_are_refused(truths, told, tmp_path):
+    metadata = {**METADATA, "name": "a", "difficulty": "easy", "body": "smplx_neutral"}
+    filed(tmp_path / "data", truths, metadata)
+    with pytest.raises(InputError, match=r"smplx_neutral.*free_body"):
+        call("synthetic", tmp_path / "data", "--out", tmp_path / "out")
+
+
+def test_a_half_that_is_not_there_is_said(truths, told, tmp_path):
+    metadata = {**METADATA, "name": "a", "difficulty": "easy"}
+    filed(tmp_path / "data", truths, metadata)
+    with pytest.raises(InputError, match="difficulty hard"):
+        call("synthetic", tmp_path / "data", "--hard", "--out", tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--alignments", "metric,best"),
+        ("--sequences", -1),
+        ("--max-frames", -2),
+        ("--workers", -3),
+        ("--set", "people.min_scor=1"),
+    ],
+)
+def test_wrong_arguments_are_said_before_any_work(folder, tmp_path, words):
+    with pytest.raises(ConfigError):
+        call("synthetic", folder, *words, "--out", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_benchmark_is_rendered_from_its_seeds(told, truths, tmp_path, monkeypatch):
+    monkeypatch.setattr(synthetic_sequences, "RENDERER", "tests.evaluation.fake_renderer:render")
+    rendered = [view({}, world_from_camera(), number) for number in range(2)]
+    monkeypatch.setattr(Pipeline, "from_settings", _with_views(Pipeline.from_settings, rendered))
+    out = tmp_path / "out"
+    arguments = ("--sequences", 2, "--max-frames", 2, "--workers", 2, "--split", "val")
+    assert call("synthetic", *arguments, "--out", out) == 0
+    document = json.loads((out / "results.json").read_text())
+    names = [s["name"] for s in document["sequences"]]
+    assert names == ["easy-000", "easy-001", "hard-000", "hard-001"]
+    assert document["dataset"]["first_seed"] == 0
+    assert document["dataset"]["split"] == "val"
+    assert document["dataset"]["frames_per_sequence"] == 2
+    assert document["frames"] == 8
+
+
+def test_without_a_renderer_the_command_says_what_to_install(told, tmp_path, monkeypatch):
+    monkeypatch.setattr(synthetic_sequences, "find_spec", lambda name: None)
+    with pytest.raises(MissingExtraError, match=r"human3r\[synth\]"):
+        call("synthetic", "--out", tmp_path / "out")
+
+
+def test_errors_end_the_command_with_one_line(told, tmp_path, capsys):
+    assert main(["evaluate", "synthetic", str(tmp_path / "nowhere")]) == 1
+    assert "no such folder" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["evaluate", "imaginary"])
+
+
+def test_two_results_are_compared(folder, told, tmp_path, capsys):
+    assert call("synthetic", folder, "--out", tmp_path / "a") == 0
+    told.head_shift_m = (0, 0, 0.05)
+    assert call("synthetic", folder, "--out", tmp_path / "b", "--max-frames", 3) == 0
+    capsys.readouterr()
+    files = tmp_path / "a" / "results.json", tmp_path / "b" / "results.json"
+    assert call("compare", *files) == 0
+    shown = capsys.readouterr().out
+    line = next(line for line in shown.splitlines() if line.startswith("root error  "))
+    assert "-50.0 %" in line
+    assert "100.0" in line
+    with pytest.raises(InputError, match="cannot be read"):
+        call("compare", files[0], tmp_path / "c.json")
+
+
+def _with_views(from_settings, views):
+    def wrapped(settings):
+        pipeline = from_settings(settings)
+        pipeline._views = {view.stamp_ns: (n, view) for n, view in enumerate(views)}
+        return pipeline
+
+    return wrapped

@@ -1,0 +1,125 @@
+"""What every token is asked about its person, and that the answers help nobody but learning."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from human3r.datasets import ViewTruth
+from human3r.streaming.preprocess import fit_geometry
+from human3r.training.augmentation import crop_view, whole_image
+from human3r.training.batches import Batch, collate
+from human3r.training.duration import Duration
+from human3r.training.export import export_training
+from human3r.training.hints import _ANSWERS, _BODY, DenseHints, _surface, _way, hint_loss
+from human3r.training.targets import make_targets
+from tests.training.fake_sequences import make_views
+from tests.training.small import small_trainer
+
+SQUARE_PX = 224
+
+
+@pytest.fixture(scope="module")
+def view() -> ViewTruth:
+    return crop_view(
+        make_views(4, count=1, size_px=(256, 192))[0], whole_image(fit_geometry(256, 192, 224))
+    )
+
+
+@pytest.fixture(scope="module")
+def batch(view) -> Batch:
+    return collate([[make_targets(view, SQUARE_PX, 16)] * 2] * 2)
+
+
+def test_tokens_see_who_is_at_their_centre(view, batch):
+    seen = batch.token_person[0, 0].view(16, 16)
+    height, width = view.depth_m.shape
+    margin = (width - height) // 2
+    targets = make_targets(view, SQUARE_PX, 16)
+    distance = np.linalg.norm(view.people.head_camera, axis=1)
+    number = {int(view.people.person_ids[i]): 1 + n for n, i in enumerate(np.argsort(distance))}
+    assert len(targets.betas) == 2
+    for row in range(16):
+        for column in range(16):
+            u, v = 14 * column + 7, 14 * row + 7 - margin
+            inside = 0 <= v < height
+            expected = number.get(int(view.person_index[v, u]), 0) if inside else 0
+            assert seen[row, column] == expected
+    assert {1, 2} <= set(seen.flatten().tolist())
+
+
+def test_the_surface_is_that_of_the_person(batch, body_points):
+    at = (batch.token_person > 0).nonzero()
+    person = batch.token_person[tuple(at.T)] - 1
+    surface = _surface(at, person, batch, body_points)
+    # In the zero pose: heads above feet. The image says the same, upside down.
+    rows = at[:, 2] // 16
+    for who in range(2):
+        mine = (person == who) & (at[:, 0] == 0) & (at[:, 1] == 0)
+        order = torch.corrcoef(torch.stack((rows[mine].float(), surface[mine, 1])))[0, 1]
+        assert order < -0.7  # Raised arms are high in the image only.
+    assert surface[:, 1].max() < 0.25
+    assert surface[:, 1].min() > -1.7
+
+
+def test_the_way_ends_at_the_head(batch):
+    at = (batch.token_person > 0).nonzero()
+    person = batch.token_person[tuple(at.T)] - 1
+    way = _way(at, person, batch)
+    token = torch.stack((at[:, 2] % 16, at[:, 2] // 16), -1) + 0.5
+    head = batch.head_camera[at[:, 0], at[:, 1], person]
+    fx, fy, cx, cy = batch.camera[0, 0]
+    pixels = torch.stack((head[:, 0] / head[:, 2] * fx + cx, head[:, 1] / head[:, 2] * fy + cy), -1)
+    pixels += torch.tensor([0.5, 0.5 + (224 - batch.depth_m.shape[2]) / 2])
+    torch.testing.assert_close(14 * (token + way), pixels, rtol=0, atol=0.02)
+
+
+class Knowing(DenseHints):
+    """Answers with the truth."""
+
+    def __init__(self, batch: Batch, body) -> None:
+        super().__init__(24)
+        self.batch, self.body = batch, body
+
+    def forward(self, tokens):
+        at = (self.batch.token_person > 0).nonzero()
+        person = self.batch.token_person[tuple(at.T)] - 1
+        place = (at[:, 0], at[:, 1], person)
+        return (
+            self.batch.rotations[place][:, :_BODY],
+            _surface(at, person, self.batch, self.body),
+            _way(at, person, self.batch),
+            self.batch.head_camera[place][:, 2].log(),
+        )
+
+
+def test_the_truth_costs_nothing_and_ignorance_does(batch, body_points):
+    tokens = torch.zeros(*batch.token_person.shape, 24)
+    assert float(hint_loss(Knowing(batch, body_points), tokens, batch, body_points)) < 1e-6
+    assert float(hint_loss(DenseHints(24), tokens, batch, body_points).detach()) > 0.3
+    assert sum(_ANSWERS) == 22 * 6 + 6
+
+
+def test_nobody_to_ask_about_costs_nothing(batch, body_points):
+    empty = replace(batch, token_person=torch.zeros_like(batch.token_person))
+    tokens = torch.zeros(*batch.token_person.shape, 24, requires_grad=True)
+    loss = hint_loss(DenseHints(24), tokens, empty, body_points)
+    loss.backward()
+    assert float(loss.detach()) == 0
+    assert not tokens.grad.any()
+
+
+def test_hints_are_learnt_resumed_and_never_exported(data_folder, tmp_path):
+    trainer = small_trainer(data_folder, tmp_path / "run")
+    before = trainer._hints.answer.weight.detach().clone()
+    trainer.run(Duration(steps=2))
+    assert not torch.equal(before, trainer._hints.answer.weight)
+    again = small_trainer(data_folder, tmp_path / "run")
+    assert again.resume()
+    assert torch.equal(again._hints.answer.weight, trainer._hints.answer.weight)
+    assert not [name for name in trainer.average() if "hints" in name]
+    from human3r.model.checkpoint import load_network
+
+    path, _ = export_training(tmp_path / "run", tmp_path / "out.safetensors")
+    assert not [name for name in load_network(path).state_dict() if "hints" in name]
