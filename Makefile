@@ -1,0 +1,88 @@
+# Everything from a fresh clone; each command sets up what it needs. `make help` lists them.
+PYTHON ?= python3
+TORCH ?= torch==2.13.0
+# Another place to take the torch wheel from, for example a package index with builds for one
+# accelerator only. Empty: where pip looks by default.
+TORCH_INDEX ?=
+# What `make demo` plays (empty: a clip it draws itself), where it writes, and further options.
+VIDEO ?=
+OUT ?= out/demo
+ARGS ?=
+
+# Compute threads that wait should sleep: node, player and recorder share the cores.
+export OMP_WAIT_POLICY ?= PASSIVE
+
+VENV := .venv
+RUN := $(VENV)/bin/python
+PIP := $(RUN) -m pip install --quiet --disable-pip-version-check
+MESSAGES := ros2_ws/src/human3r_msgs
+NODE := ros2_ws/src/human3r_ros
+BRIDGE := ros2_ws/src/human3r_bridge
+ENVIRONMENT := $(VENV)/.stamp-python $(VENV)/.stamp-torch $(VENV)/.stamp-messages \
+	$(VENV)/.stamp-packages
+
+# MAKEFLAGS may ask for parallel jobs; two pip processes in one environment would collide.
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+.PHONY: help demo test lint bench clean
+
+help: ## List the commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo
+	@echo "make demo VIDEO=file.mp4    take this video instead"
+	@echo "make demo OUT=out/name      write there (default out/demo)"
+	@echo "make demo ARGS=--help       all options of the demo"
+
+demo: $(ENVIRONMENT) ## Run node, player and recorder over DDS; bag, video and picture in out/demo
+	$(VENV)/bin/human3r demo $(if $(VIDEO),"$(VIDEO)") --out "$(OUT)" $(ARGS)
+
+test: $(ENVIRONMENT) $(VENV)/.stamp-dev ## Run the whole test suite
+	$(RUN) -m pytest $(ARGS)
+
+lint: $(ENVIRONMENT) $(VENV)/.stamp-dev ## Check style and format
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+
+bench: $(ENVIRONMENT) ## Measure the speed of network and node on this machine
+	@for name in network dds_throughput node_latency; do \
+		echo "== $$name"; $(RUN) benchmarks/$$name.py $(ARGS) || exit 1; \
+	done
+
+clean: ## Remove the environment, all results and all caches
+	rm -rf $(VENV) out build dist .pytest_cache .ruff_cache .hypothesis
+	find src runtime ros2_ws tests benchmarks examples -type d \
+		\( -name __pycache__ -o -name '*.egg-info' -o -name build \) -prune -exec rm -rf {} +
+
+$(VENV)/.stamp-python:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' || { \
+		echo "$(PYTHON) is $$($(PYTHON) --version 2>/dev/null || echo absent); expected Python 3.10 to 3.13." >&2; \
+		echo "Install one and name it: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' || { \
+		echo "$(PYTHON) has no venv module; expected a Python that can make environments." >&2; \
+		echo "Install it (Debian, Ubuntu: apt install python3-venv) and try again." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.stamp-torch: $(VENV)/.stamp-python
+	@echo "Installing $(TORCH) (the largest part: a few minutes)"
+	$(PIP) $(TORCH) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
+	@touch $@
+
+# Copied, not linked, into the environment: installed again whenever a definition changes.
+$(VENV)/.stamp-messages: $(VENV)/.stamp-python $(wildcard $(MESSAGES)/msg/*.msg) \
+		$(wildcard $(MESSAGES)/srv/*.srv) $(MESSAGES)/pyproject.toml $(MESSAGES)/package.xml
+	$(PIP) --no-deps --force-reinstall ./$(MESSAGES)
+	@touch $@
+
+$(VENV)/.stamp-packages: $(VENV)/.stamp-torch $(VENV)/.stamp-messages pyproject.toml \
+		$(wildcard runtime/pyproject.toml $(NODE)/pyproject.toml $(NODE)/setup.py $(NODE)/setup.cfg) \
+		$(wildcard $(BRIDGE)/pyproject.toml $(BRIDGE)/setup.py $(BRIDGE)/setup.cfg)
+	@echo "Installing human3r and what it needs"
+	@# Without the option, the pip of Python 3.10 runs the node's setup.py in the old way.
+	$(PIP) --use-pep517 -e . -e ./runtime -e ./$(NODE) -e ./$(BRIDGE)
+	@touch $@
+
+$(VENV)/.stamp-dev: $(VENV)/.stamp-packages
+	@echo "Installing what the tests need"
+	$(PIP) -e '.[dev]'
+	@touch $@

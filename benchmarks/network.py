@@ -1,0 +1,153 @@
+"""Milliseconds per stage and frame, own overhead, and resident memory over a long stream.
+
+    python benchmarks/network.py --variant tiny --frames 50
+    python benchmarks/network.py --variant human3r_672S --frames 5
+    python benchmarks/network.py --variant tiny --frames 2000 --memory
+
+Seeded weights: the arithmetic is that of real ones, the number of people is not. Prints a table
+and, with --json, writes the same numbers with date, hardware, commit and versions.
+"""
+
+import argparse
+import json
+import statistics
+import time
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from clip import clip_images
+from environment import describe_environment, resident_bytes
+from torch import nn
+
+from human3r import Frame, Settings
+from human3r.body import load_body_model
+from human3r.body.default import default_body_path
+from human3r.model.network import Human3R
+from human3r.model.seeded import seeded_state
+from human3r.model.variants import VARIANTS
+from human3r.pipeline import Pipeline, choose_device
+
+
+class StageTimer:
+    """Wall time inside the network's parts, by forward hooks; off the main path of the code."""
+
+    def __init__(self, network: Human3R) -> None:
+        self.seconds: dict[str, float] = defaultdict(float)
+        self._began: dict[int, float] = {}
+        head = network.downstream_head
+        stages: dict[str, list[nn.Module]] = {
+            "image encoder": [network.patch_embed, *network.enc_blocks, network.enc_norm],
+            "human branch": [network.backbone],
+            "decoder, image stream": list(network.dec_blocks),
+            "decoder, state stream": list(network.dec_blocks_state),
+            "pose memory": [
+                *network.pose_retriever.read_blocks,
+                *network.pose_retriever.write_blocks,
+            ],
+            "point head": [head.dpt_self],
+            "mask head": [head.mlp_msk],
+        }
+        for name, modules in stages.items():
+            for module in modules:
+                module.register_forward_pre_hook(self._start)
+                module.register_forward_hook(lambda m, i, o, name=name: self._stop(m, name))
+
+    def _start(self, module: nn.Module, inputs: object) -> None:
+        self._began[id(module)] = self._now()
+
+    def _stop(self, module: nn.Module, name: str) -> None:
+        self.seconds[name] += self._now() - self._began.pop(id(module))
+
+    @staticmethod
+    def _now() -> float:
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        return time.perf_counter()
+
+
+def build(variant: str, device: torch.device) -> Pipeline:
+    config = VARIANTS[variant]
+    with torch.device("meta"):
+        network = Human3R(config)
+    shapes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    state = {name: torch.from_numpy(array) for name, array in seeded_state(shapes, 0).items()}
+    network.load_state_dict(state, assign=True)
+    network.to(device).eval().requires_grad_(False)
+    return Pipeline(network, load_body_model(default_body_path(), device), Settings())
+
+
+def measure(pipeline: Pipeline, frames: int, width: int, height: int) -> dict:
+    timer = StageTimer(pipeline.network)
+    laps: dict[str, list[float]] = defaultdict(list)
+    people = 0
+    images = list(clip_images(width, height))
+    for index in range(frames + 1):
+        image = images[index % len(images)]
+        if index == 1:
+            # The first frame pays for caches and allocations; it is not counted.
+            timer.seconds.clear()
+            laps.clear()
+        began = time.perf_counter()
+        estimate = pipeline.step(Frame(image, stamp_ns=index + 1))
+        laps["frame"].append(time.perf_counter() - began)
+        people += len(estimate.people)
+        for name, seconds in estimate.timings_s.items():
+            laps[name].append(seconds)
+    stages = {name: 1e3 * seconds / frames for name, seconds in timer.seconds.items()}
+    median = {name: 1e3 * statistics.median(values) for name, values in laps.items()}
+    own = 1 - sum(laps["network"]) / sum(laps["frame"])
+    return {
+        "frames": frames,
+        "people_per_frame": people / frames,
+        "median_ms": median,
+        "network_stage_mean_ms": stages,
+        "share_outside_network": own,
+    }
+
+
+def measure_memory(pipeline: Pipeline, frames: int, width: int, height: int) -> dict:
+    marks = {}
+    images = list(clip_images(width, height))
+    for index in range(frames):
+        pipeline.step(Frame(images[index % len(images)], stamp_ns=(index + 1) * 100_000_000))
+        if index + 1 in (100, frames):
+            marks[f"frame_{index + 1}"] = resident_bytes()
+    first, last = marks["frame_100"], marks[f"frame_{frames}"]
+    return {"resident_bytes": marks, "growth": (last - first) / first}
+
+
+def print_table(result: dict) -> None:
+    for name, milliseconds in result["median_ms"].items():
+        print(f"{name:28}{milliseconds:10.1f} ms  median")
+    for name, milliseconds in result["network_stage_mean_ms"].items():
+        print(f"  {name:26}{milliseconds:10.1f} ms  mean, inside network")
+    print(f"{'outside the network':28}{100 * result['share_outside_network']:10.2f} %")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--variant", default="tiny", choices=list(VARIANTS))
+    parser.add_argument("--frames", type=int, default=20)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--width", type=int, default=640)
+    parser.add_argument("--height", type=int, default=360)
+    parser.add_argument("--memory", action="store_true", help="resident memory at 100 and the end")
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args()
+    pipeline = build(args.variant, choose_device(args.device))
+    result = describe_environment() | {"variant": args.variant, "image": [args.width, args.height]}
+    if args.memory:
+        memory = measure_memory(pipeline, args.frames, args.width, args.height)
+        result |= memory
+        print(json.dumps(memory, indent=2))
+    else:
+        result |= measure(pipeline, args.frames, args.width, args.height)
+        print_table(result)
+    if args.json:
+        args.json.write_text(json.dumps(result, indent=2, default=np.ndarray.tolist) + "\n")
+
+
+if __name__ == "__main__":
+    main()
