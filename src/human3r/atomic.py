@@ -25,6 +25,17 @@ _ADVICE = {
 }
 
 
+def is_running(pid: int) -> bool:
+    """Whether a process of this id exists; a zombie does."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
 def part_path(path: Path) -> Path:
     """Where this process writes the file ``path`` before it is complete."""
     return path.with_name(f".{path.name}.{os.getpid()}.part")

@@ -42,3 +42,14 @@ class Shade(NamedTuple):
     """(rows, columns) float32 in [0, 1]: share of the sky that the floor sees."""
     floor_from_world: np.ndarray
     """(2, 3) float64: column and row in ``floor_light`` from x, y, 1."""
+
+
+def toward_sun(elevation_rad: float, azimuth_rad: float) -> np.ndarray:
+    """(3,) unit vector to a sun so high above the horizon, azimuth from x to y."""
+    return np.array(
+        [
+            np.cos(azimuth_rad) * np.cos(elevation_rad),
+            np.sin(azimuth_rad) * np.cos(elevation_rad),
+            np.sin(elevation_rad),
+        ]
+    )

@@ -5,7 +5,7 @@ import numpy as np
 from human3r.synth import furniture as fu
 from human3r.synth import street
 from human3r.synth import textures as tx
-from human3r.synth.lighting import Lighting
+from human3r.synth.lighting import Lighting, toward_sun
 from human3r.synth.scenery import Scenery, Set, footprint
 from human3r.synth.shapes import Shape, blob, box, panel, prism
 from human3r.synth.stage import Stage
@@ -147,13 +147,7 @@ def _hills(place: Set) -> None:
 def _light(rng: np.random.Generator) -> Lighting:
     """Clear, hazy or overcast day, or a low sun."""
     elevation, azimuth = rng.uniform(0.25, 1.35), rng.uniform(0, 2 * np.pi)
-    direction = np.array(
-        [
-            np.cos(azimuth) * np.cos(elevation),
-            np.sin(azimuth) * np.cos(elevation),
-            np.sin(elevation),
-        ]
-    )
+    direction = toward_sun(elevation, azimuth)
     overcast = rng.uniform(0, 1)
     low_sun = np.array([1.0, 0.72 + 0.25 * elevation / 1.35, 0.5 + 0.45 * elevation / 1.35])
     sky = np.array([0.75, 0.85, 1.0]) * (1 - overcast) + np.array([0.92, 0.95, 1.0]) * overcast

@@ -20,7 +20,7 @@ from pathlib import Path
 import cv2
 from safetensors import SafetensorError
 
-from human3r.atomic import output_errors
+from human3r.atomic import is_running, output_errors
 from human3r.datasets.sequence_file import SUFFIX, SequenceFile, write_sequence
 from human3r.errors import Human3RError, InputError, OutputError
 from human3r.synth.orders import Order
@@ -112,18 +112,8 @@ def _is_there(folder: Path, order: Order) -> bool:
 def _remove_leftovers(path: Path) -> None:
     for part in path.parent.glob(f".{path.name}.*.part"):
         pid = part.name.split(".")[-2]
-        if pid.isdigit() and not _is_alive(int(pid)):
+        if pid.isdigit() and not is_running(int(pid)):
             part.unlink(missing_ok=True)
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 class _Crew:

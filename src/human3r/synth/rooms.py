@@ -6,7 +6,7 @@ import numpy as np
 
 from human3r.synth import furniture as fu
 from human3r.synth import textures as tx
-from human3r.synth.lighting import Lighting
+from human3r.synth.lighting import Lighting, toward_sun
 from human3r.synth.scenery import Piece, Scenery, Set, footprint
 from human3r.synth.shapes import Shape, box, cylinder, lathe, panel, sheet
 from human3r.synth.stage import Stage
@@ -309,13 +309,7 @@ def _outside(place: Set, size: np.ndarray) -> None:
 def _light(rng: np.random.Generator, size: np.ndarray, height: float) -> Lighting:
     """A wide light from above or low sun through the windows, and a lamp."""
     elevation, azimuth = rng.uniform(0.7, 1.45), rng.uniform(0, 2 * np.pi)
-    direction = np.array(
-        [
-            np.cos(azimuth) * np.cos(elevation),
-            np.sin(azimuth) * np.cos(elevation),
-            np.sin(elevation),
-        ]
-    )
+    direction = toward_sun(elevation, azimuth)
     warmth = rng.uniform(0.75, 1.0)
     warm = np.array([1.0, 0.5 + 0.5 * warmth, warmth])
     cool = np.array([rng.uniform(0.85, 1.0), 0.97, 1.0])

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from human3r.atomic import whole_path
+from human3r.atomic import is_running, whole_path
 from human3r.errors import InputError
 
 FORMAT = "human3r-training-1"
@@ -79,7 +78,7 @@ def remove_leftovers(folder: Path) -> None:
     """Delete what a killed process did not finish writing."""
     for path in folder.glob(".step-*.part"):
         process = path.name.rsplit(".", 2)[-2]
-        if not process.isdigit() or not _is_running(int(process)):
+        if not process.isdigit() or not is_running(int(process)):
             path.unlink(missing_ok=True)
 
 
@@ -145,13 +144,3 @@ def check_identity(found: Mapping[str, Any], expected: Mapping[str, Any], folder
             "the same one. Use the same options, or another --out, or begin from its exported "
             "weights with --init."
         )
-
-
-def _is_running(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True

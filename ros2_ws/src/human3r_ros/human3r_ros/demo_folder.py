@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from human3r.atomic import is_running
 from human3r.errors import OutputError
 
 MADE_BY = "human3r demo"
@@ -90,17 +91,6 @@ def _remove_leftovers(path: Path) -> None:
         match = re.fullmatch(rf"\.{re.escape(path.name)}\.(\d+)\..+\.part", entry.name)
         if match and not is_running(int(match[1])):
             shutil.rmtree(entry, ignore_errors=True)
-
-
-def is_running(pid: int) -> bool:
-    """Whether a process of this id exists; a zombie does."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _not_writable(path: Path, error: OSError) -> OutputError:
