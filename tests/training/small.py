@@ -72,12 +72,17 @@ def sequences(folder: Path) -> tuple[list[Path], list[int]]:
 
 
 def small_trainer(
-    data: Path, out: Path, plan: Plan = PLAN, processes: Processes | None = None, **changes
+    data: Path,
+    out: Path,
+    plan: Plan = PLAN,
+    processes: Processes | None = None,
+    recipe: str = "scratch",
+    **changes,
 ) -> Trainer:
     """A trainer of the small network from scratch."""
     return Trainer(
         new_network(SMALL, seed=3),
-        make_recipe("scratch", SMALL),
+        make_recipe(recipe, SMALL),
         plan,
         sequences(data),
         body_points(),

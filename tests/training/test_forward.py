@@ -9,7 +9,7 @@ from human3r.model.human_tokens import Detections
 from human3r.model.network import Human3R
 from human3r.streaming.preprocess import pad_to_square
 from human3r.training.batches import Batch
-from human3r.training.forward import ForwardOptions, forward, normalised
+from human3r.training.forward import ForwardOptions, forward, forward_human_branch, normalised
 from human3r.training.ray_maps import ray_maps
 
 
@@ -19,12 +19,12 @@ def stream(network: Human3R, batch: Batch, window: int, monkeypatch) -> list:
     for view in range(batch.image.shape[1]):
         found = true_detections(network, batch, window, view)
         # The peaks are not compared here; only who is taken for a person is replaced.
-        monkeypatch.setattr(network, "_detect", lambda *_, found=found: (torch.zeros(1), found))
+        answer = (torch.zeros(1), found, torch.tensor(len(found.scores)))
+        monkeypatch.setattr(network, "_detect", lambda *_, answer=answer: answer)
         pixels = normalised(batch.image[window, view])[None]
         human_pixels = pad_to_square(pixels, network.config.human_size_px)
-        output = network(
-            pixels, human_pixels, state, memory, is_first=view == 0, outputs=("world", "rgb")
-        )
+        wanted = ("world", "rgb", "mask")
+        output = network(pixels, human_pixels, state, memory, is_first=view == 0, outputs=wanted)
         state, memory = output.state, output.memory
         outputs.append(output)
     return outputs
@@ -225,3 +225,30 @@ def test_every_trained_parameter_gets_a_gradient(network, make_batch, body_point
     unreached = {n for n, p in chosen.items() if p.grad is None or not p.grad.abs().sum()}
     allowed = ("masked_", "mask_token", "refinenet4.resConfUnit1")
     assert not {name for name in unreached if not any(word in name for word in allowed)}
+
+
+def test_the_human_branch_alone_says_what_it_says_within_the_whole(network, make_batch):
+    batch = make_batch(0)
+    with torch.no_grad():
+        alone, whole = forward_human_branch(network, batch), forward(network, batch)
+    for name, value in vars(alone).items():
+        torch.testing.assert_close(value, getattr(whole, name), msg=name)
+
+
+def test_the_human_branch_learns_all_of_itself_and_nothing_else(network, make_batch, body_points):
+    from human3r.training.losses import compute_losses
+    from human3r.training.recipes import HUMAN_BRANCH, choose_parameters, make_recipe
+
+    recipe = make_recipe("human-branch", network.config)
+    chosen = choose_parameters(network, recipe)
+    assert {part for name in chosen for part in name.split(".") if part in HUMAN_BRANCH} == set(
+        HUMAN_BRANCH
+    )
+    batch = make_batch(0)
+    loss, terms = compute_losses(
+        forward_human_branch(network, batch), batch, body_points, recipe.loss
+    )
+    loss.backward()
+    assert set(terms) == {"mask", "detection", "offset"}
+    moved = {n for n, p in network.named_parameters() if p.grad is not None and p.grad.any()}
+    assert moved == {name for name in chosen if "mask_token" not in name}

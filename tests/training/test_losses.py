@@ -19,7 +19,7 @@ from human3r.training.losses import (
     compute_losses,
     focal_loss,
     head_map,
-    image_losses,
+    human_branch_losses,
     people_losses,
     scene_losses,
 )
@@ -70,7 +70,7 @@ def test_the_truth_costs_nothing(perfect, batch, body_points):
     terms = {**scene_losses(perfect, batch), **people_losses(perfect, batch, body_points)}
     for name, value in terms.items():
         assert float(value) == pytest.approx(0, abs=1e-4), name
-    assert float(image_losses(perfect, batch)["detection"]) < 1e-6
+    assert float(human_branch_losses(perfect, batch)["detection"]) < 1e-6
 
 
 def test_points_are_measured_in_the_scale_of_the_scene(perfect, batch):
@@ -95,7 +95,9 @@ def test_confidence_weighs_errors_and_is_rewarded(perfect, batch):
         confidence_self=torch.full_like(perfect.confidence_self, 3.0),
         confidence_world=torch.full_like(perfect.confidence_world, 3.0),
     )
-    assert float(scene_losses(sure, batch)["points"]) == pytest.approx(-0.2 * np.log(3), rel=1e-4)
+    for reward in (0.2, 1.0):
+        points = float(scene_losses(sure, batch, reward)["points"])
+        assert points == pytest.approx(-reward * np.log(3), rel=1e-4)
     shift = torch.tensor([0.0, 0.0, 1.0])[:, None, None]
     wrong = dataclasses.replace(sure, points_self=sure.points_self + shift)
     plain = dataclasses.replace(perfect, points_self=perfect.points_self + shift)
@@ -203,8 +205,8 @@ def test_mask_truth_is_the_padded_image(perfect, batch):
     covered = int(height * scale) * int(width * scale) / SIDE_PX**2
     nobody = dataclasses.replace(perfect, mask_logits=torch.full_like(perfect.mask_logits, -30.0))
     everybody = dataclasses.replace(nobody, mask_logits=-nobody.mask_logits)
-    missed = float(image_losses(nobody, batch)["mask"]) / 30
-    invented = float(image_losses(everybody, batch)["mask"]) / 30
+    missed = float(human_branch_losses(nobody, batch)["mask"]) / 30
+    invented = float(human_branch_losses(everybody, batch)["mask"]) / 30
     assert missed + invented == pytest.approx(1, rel=1e-5)
     # Enlarged by interpolation, people grow a little.
     people = float(batch.is_person.float().mean()) * covered

@@ -57,6 +57,19 @@ def test_losses_fall(make_trainer):
     assert 0 <= summary.wait_share < 1
 
 
+def test_the_human_branch_can_learn_first(make_trainer):
+    trainer = make_trainer(recipe="human-branch")
+    before = {name: p.clone() for name, p in trainer.network.named_parameters()}
+    trainer.run(Duration(steps=12))
+    lines = read_log(trainer.folder / "log.jsonl")
+    assert set(lines[0]["terms"]) == {"mask", "detection", "offset", "hints"}
+    assert sum(line["loss"] for line in lines[-4:]) < sum(line["loss"] for line in lines[:4])
+    moved = {n for n, p in trainer.network.named_parameters() if not torch.equal(p, before[n])}
+    assert "backbone.encoder.blocks.0.attn.qkv.weight" in moved
+    assert {name.split(".")[0] for name in moved} == {"backbone", "downstream_head"}
+    assert not any("dpt" in name or "dec" in name for name in moved)
+
+
 def test_a_resumed_training_is_the_same(make_trainer):
     straight = make_trainer("straight")
     straight.run(Duration(steps=3))

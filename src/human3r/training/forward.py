@@ -16,7 +16,8 @@ from human3r.model.encoder import DINO_PATCH_PX
 from human3r.model.heads import People, confidence_from_raw
 from human3r.model.human_tokens import probability
 from human3r.model.layers import RotaryTable
-from human3r.model.network import Human3R, SizeConstants
+from human3r.model.network import Human3R
+from human3r.model.positions import SizeConstants
 from human3r.streaming.preprocess import pad_to_square
 from human3r.training.batches import Batch
 from human3r.training.ray_maps import ray_maps
@@ -41,8 +42,22 @@ class ForwardOptions:
 
 
 @dataclass(frozen=True)
-class Predictions:
-    """What the network says about all views; float32."""
+class HumanBranch:
+    """What the human branch says about all views on its own; float32."""
+
+    mask_logits: Float[Tensor, "batch views side side"]
+    """Person, per pixel of the human branch's square image."""
+    detection_logits: Float[Tensor, "batch views tokens"]
+    """A head is here, per token of the human branch."""
+    offset: Float[Tensor, "batch views people 2"]
+    """From the centre of the head's token to the head, in tokens."""
+    appearance: Float[Tensor, "batch views tokens width"]
+    """Tokens of the human branch."""
+
+
+@dataclass(frozen=True)
+class Predictions(HumanBranch):
+    """What the whole network says about all views; float32."""
 
     points_self: Float[Tensor, "batch views 3 height width"]
     """Metres, in the view's own camera frame."""
@@ -53,16 +68,35 @@ class Predictions:
     world_views: tuple[int, ...]
     camera_pose: Float[Tensor, "batch views 7"]
     """Translation in metres and quaternion, w first: first_from_camera."""
-    mask_logits: Float[Tensor, "batch views side side"]
-    """Person, per pixel of the human branch's square image."""
-    detection_logits: Float[Tensor, "batch views tokens"]
-    """A head is here, per token of the human branch."""
-    offset: Float[Tensor, "batch views people 2"]
     people: People
     """Each field with the axes batch, views, people first."""
-    appearance: Float[Tensor, "batch views tokens width"]
-    """Tokens of the human branch."""
     rgb: Float[Tensor, "batch views 3 height width"] | None
+
+
+def forward_human_branch(
+    network: Human3R, batch: Batch, options: ForwardOptions | None = None
+) -> HumanBranch:
+    """Every view through the human branch alone, which knows of no other view."""
+    run = _runner((options or ForwardOptions()).save_memory)
+    appearance = _appearance(network, normalised(batch.image.flatten(0, 1)), run)
+    return _human_branch(network, batch, appearance)
+
+
+def _appearance(network: Human3R, pixels: Tensor, run: Callable[..., Any]) -> Tensor:
+    """Tokens of the human branch, [views, tokens, width]."""
+    return run(network.backbone, pad_to_square(pixels, network.config.human_size_px))
+
+
+def _human_branch(network: Human3R, batch: Batch, appearance: Tensor) -> HumanBranch:
+    size, views = batch.image.shape[:2]
+    heads = network.downstream_head
+    at_heads = _rows(appearance, batch.token_index.flatten(0, 1))
+    return HumanBranch(
+        mask_logits=_unfolded(heads.mlp_msk(appearance).float()).unflatten(0, (size, views)),
+        detection_logits=heads.mlp_classif(appearance).float().view(size, views, -1),
+        offset=heads.mlp_offset(at_heads).float().unflatten(0, (size, views)),
+        appearance=appearance.unflatten(0, (size, views)),
+    )
 
 
 def forward(network: Human3R, batch: Batch, options: ForwardOptions | None = None) -> Predictions:
@@ -90,8 +124,7 @@ def forward(network: Human3R, batch: Batch, options: ForwardOptions | None = Non
     encoded = network.enc_norm(encoded)
     if bool(batch.has_ray_map.any()):
         encoded = encoded + _ray_tokens(network, batch, constants, run)
-    human_pixels = pad_to_square(pixels, network.config.human_size_px)
-    appearance = run(network.backbone, human_pixels)
+    appearance = _appearance(network, pixels, run)
 
     # One prompt per person, at the true head.
     heads_at, patches_at, prompts = _prompts(network, batch, encoded, appearance, options)
@@ -120,12 +153,9 @@ def forward(network: Human3R, batch: Batch, options: ForwardOptions | None = Non
         ),
         world_views=world_views,
         camera_pose=pose_from_raw(heads.pose_head(poses).float()).view(size, views, 7),
-        mask_logits=_unfolded(heads.mlp_msk(appearance).float()).unflatten(0, (size, views)),
-        detection_logits=heads.mlp_classif(appearance).float().view(size, views, -1),
-        offset=heads.mlp_offset(joined).float(),
         people=People(**{name: value.float() for name, value in vars(people).items()}),
-        appearance=appearance.unflatten(0, (size, views)),
         rgb=rgb,
+        **vars(_human_branch(network, batch, appearance)),
     )
 
 

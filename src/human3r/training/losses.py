@@ -16,10 +16,9 @@ from human3r.geometry.rigid import pose_from_matrix
 from human3r.streaming.preprocess import pad_to_square
 from human3r.training.batches import Batch
 from human3r.training.body_points import BodyPoints
-from human3r.training.forward import Predictions, normalised, planar_length
+from human3r.training.forward import HumanBranch, Predictions, normalised, planar_length
 from human3r.training.hints import DenseHints, hint_loss
 
-_CONFIDENCE_WEIGHT = 0.2
 _LEAST_SCALE, _LEAST_WEIGHT = 1e-3, 1e-3
 _MASK_LEVEL = 0.1
 _FOCAL_EPS = 1e-7
@@ -33,6 +32,9 @@ class LossWeights:
 
     points: float = 2.0
     """Both pointmaps."""
+    confidence: float = 0.2
+    """Reward of confidence, per logarithm, within ``points``: confidences settle at this over the
+    error of a point in the scale of the scene, but never below 1."""
     pose: float = 1.0
     rgb: float = 1.0
     mask: float = 1.0
@@ -61,7 +63,7 @@ class LossWeights:
 
 
 def compute_losses(
-    predicted: Predictions,
+    predicted: HumanBranch,
     batch: Batch,
     body: BodyPoints,
     weights: LossWeights,
@@ -70,31 +72,32 @@ def compute_losses(
     """The weighted sum, and each loss before its weight.
 
     Args:
-        predicted: of the network.
+        predicted: of the network; of its human branch alone, only what that says counts.
         batch: the truth.
         body: of the people in it.
         weights: of each loss.
         hints: asks every token about its person; None: no such loss.
     """
-    terms = {
-        **scene_losses(predicted, batch),
-        **image_losses(predicted, batch),
-        **people_losses(predicted, batch, body),
-    }
+    terms = human_branch_losses(predicted, batch)
     if hints is not None:
         terms["hints"] = hint_loss(hints, predicted.appearance, batch, body)
-    near = (terms["vertices"].detach() < weights.gate_2d_m).to(torch.float32)
-    terms["joints_2d"], terms["vertices_2d"] = (
-        terms["joints_2d"] * near,
-        terms["vertices_2d"] * near,
-    )
+    if isinstance(predicted, Predictions):
+        terms |= scene_losses(predicted, batch, weights.confidence)
+        terms |= people_losses(predicted, batch, body)
+        near = (terms["vertices"].detach() < weights.gate_2d_m).to(torch.float32)
+        terms["joints_2d"], terms["vertices_2d"] = (
+            terms["joints_2d"] * near,
+            terms["vertices_2d"] * near,
+        )
     # An unweighted term may be infinite, so it is left out instead of multiplied by zero.
     used = [weights.of(name) * term for name, term in terms.items() if weights.of(name)]
     return torch.stack(used).sum(), {name: term.detach() for name, term in terms.items()}
 
 
-def scene_losses(predicted: Predictions, batch: Batch) -> dict[str, Tensor]:
-    """Pointmaps, camera pose, and the confidence of the sky."""
+def scene_losses(
+    predicted: Predictions, batch: Batch, reward: float = LossWeights.confidence
+) -> dict[str, Tensor]:
+    """Pointmaps, camera pose, confidence of the sky, the repeated image where it was made."""
     valid = batch.depth_m > 0
     truth_self = camera_points(batch.depth_m, batch.camera)
     chosen = list(predicted.world_views)
@@ -106,7 +109,7 @@ def scene_losses(predicted: Predictions, batch: Batch) -> dict[str, Tensor]:
     scale = _scene_scale([answer_and_truth[1:] for answer_and_truth in maps])
     points = torch.stack(
         [
-            _mean_over_views(_confident_distance(points, confidence, truth, scale), known)
+            _mean_over_views(_confident_distance(points, confidence, truth, scale, reward), known)
             for points, confidence, truth, known in maps
         ]
     ).mean()
@@ -114,11 +117,14 @@ def scene_losses(predicted: Predictions, batch: Batch) -> dict[str, Tensor]:
     translation = (predicted.camera_pose[..., :3] - pose[..., :3]) / scale[:, None, None]
     rotation = predicted.camera_pose[..., 3:] - pose[..., 3:]
     sky = ~valid
-    return {
+    terms = {
         "points": points,
         "pose": translation.norm(dim=-1).mean() + rotation.norm(dim=-1).mean(),
         "sky": (predicted.confidence_self.log() * sky).sum() / sky.sum().clamp_min(1),
     }
+    if predicted.rgb is not None:
+        terms["rgb"] = F.mse_loss(predicted.rgb, normalised(batch.image))
+    return terms
 
 
 def camera_points(
@@ -164,29 +170,34 @@ def _scene_scale(maps: list[tuple[Tensor, Tensor, Tensor]]) -> Float[Tensor, " b
 
 
 def _confident_distance(
-    points: Tensor, confidence: Tensor, truth: Tensor, scale: Tensor
+    points: Tensor, confidence: Tensor, truth: Tensor, scale: Tensor, reward: float
 ) -> Float[Tensor, "batch views height width"]:
     distance = planar_length(points - truth) / scale[:, None, None, None]
-    return confidence * distance - _CONFIDENCE_WEIGHT * confidence.log()
+    return confidence * distance - reward * confidence.log()
 
 
-def image_losses(predicted: Predictions, batch: Batch) -> dict[str, Tensor]:
-    """Person mask, head detection, and the repeated image where the rgb head ran."""
+def human_branch_losses(predicted: HumanBranch, batch: Batch) -> dict[str, Tensor]:
+    """Person mask, head detection, and the place of heads within their tokens."""
     side = predicted.mask_logits.shape[-1]
     person = batch.is_person.flatten(0, 1)[:, None].float()
     # The padding of images is black, -1; that of masks must be nobody, 0.
     padded = (pad_to_square(person * 2 - 1, side) + 1) / 2
     person = (padded > _MASK_LEVEL).float().view_as(predicted.mask_logits)
-    terms = {
+    share = _person_shares(batch)[..., None]
+    return {
         "mask": F.binary_cross_entropy_with_logits(predicted.mask_logits, person),
         "detection": focal_loss(predicted.detection_logits.sigmoid(), head_map(predicted, batch)),
+        "offset": ((predicted.offset - batch.offset).abs() * share).sum() / 2,
     }
-    if predicted.rgb is not None:
-        terms["rgb"] = F.mse_loss(predicted.rgb, normalised(batch.image))
-    return terms
 
 
-def head_map(predicted: Predictions, batch: Batch) -> Float[Tensor, "batch views tokens"]:
+def _person_shares(batch: Batch) -> Float[Tensor, "batch views people"]:
+    """Weights of a mean over the people of a view, then over the views; 0 for absent ones."""
+    present = batch.is_present
+    return present / present.sum(dim=(0, 2), keepdim=True).clamp_min(1) / present.shape[1]
+
+
+def head_map(predicted: HumanBranch, batch: Batch) -> Float[Tensor, "batch views tokens"]:
     """1 at the tokens with a head in them, else 0."""
     truth = torch.zeros_like(predicted.detection_logits)
     return truth.scatter_reduce(2, batch.token_index, batch.is_present.float(), "amax")
@@ -205,10 +216,9 @@ def focal_loss(
 def people_losses(predicted: Predictions, batch: Batch, body: BodyPoints) -> dict[str, Tensor]:
     """Everything about bodies: L1, mean over the people of a view, then over the views."""
     people, present = predicted.people, batch.is_present
-    share = present / present.sum(dim=(0, 2), keepdim=True).clamp_min(1) / present.shape[1]
     # Only people who exist are posed; which those are is known on the host as well as here.
     index = present.flatten().nonzero().squeeze(1)
-    share = share.flatten()[index]
+    share = _person_shares(batch).flatten()[index]
 
     def chosen(value: Tensor) -> Tensor:
         return value.flatten(0, 2)[index]
@@ -231,7 +241,6 @@ def people_losses(predicted: Predictions, batch: Batch, body: BodyPoints) -> dic
 
     pelvis, true_pelvis = joints[:, PELVIS, None], true_joints[:, PELVIS, None]
     return {
-        "offset": mean(chosen(predicted.offset) - chosen(batch.offset)),
         "rotations": mean(guess["rotations"] - truth["rotations"]),
         "translation": mean(guess["head_camera"] - truth["head_camera"]),
         "betas": mean(guess["betas"] - truth["betas"]),

@@ -1,5 +1,6 @@
-"""The two ways to train: the published prompt tuning, and a whole network from nothing."""
+"""The ways to train: the published prompt tuning, and a small network of one's own."""
 
+import dataclasses
 from dataclasses import dataclass
 
 import torch
@@ -18,6 +19,8 @@ PROMPT_TUNED = (
     *("masked_smpl_token", "mhmr_masked_smpl_token"),
 )
 """Modules and tokens that the published recipe trains, by the last part of their name."""
+HUMAN_BRANCH = ("backbone", "mlp_classif", "mlp_offset", "mlp_msk")
+"""Modules that see and find people, likewise."""
 
 _UNREACHED = (
     *("patch_embed_ray_map", "enc_blocks_ray_map", "enc_norm_ray_map", "dpt_rgb"),
@@ -49,6 +52,8 @@ class Recipe:
     """Share of the training in which the rate rises."""
     trained: tuple[str, ...] = ()
     """As ``PROMPT_TUNED``; empty: everything that the losses reach."""
+    human_branch_only: bool = False
+    """Views pass through the human branch alone, at a fraction of the cost."""
     one_world_view: bool = False
     """Only one view per step, a different one each time, answers with its world pointmap."""
     betas: tuple[float, float] = (0.9, 0.95)
@@ -61,7 +66,7 @@ class Recipe:
 
 
 def make_recipe(name: str, config: NetworkConfig) -> Recipe:
-    """The recipe ``scratch`` or ``prompt-tuning`` for a network.
+    """The recipe ``scratch``, ``human-branch`` or ``prompt-tuning`` for a network.
 
     Raises:
         ConfigError: another name.
@@ -70,9 +75,14 @@ def make_recipe(name: str, config: NetworkConfig) -> Recipe:
         return _prompt_tuning(config)
     if name == "scratch":
         return _scratch(config)
+    if name == "human-branch":
+        return dataclasses.replace(
+            _scratch(config), name=name, trained=HUMAN_BRANCH, human_branch_only=True
+        )
     raise ConfigError(
-        f"recipe is {name!r}; expected scratch, for a network that begins with nothing, or "
-        "prompt-tuning, for one made of CUT3R and Multi-HMR."
+        f"recipe is {name!r}; expected human-branch, for the first part of a network that begins "
+        "with nothing, scratch, for the whole of it, or prompt-tuning, for one made of CUT3R and "
+        "Multi-HMR."
     )
 
 
@@ -96,7 +106,16 @@ def _prompt_tuning(config: NetworkConfig) -> Recipe:
 def _scratch(config: NetworkConfig) -> Recipe:
     return Recipe(
         name="scratch",
-        loss=LossWeights(detection=0.5, offset=0.5, rgb=0.0, rotations=2.0, sky=0.1, hints=1.0),
+        loss=LossWeights(
+            points=1.0,
+            confidence=1.0,
+            detection=0.5,
+            offset=0.5,
+            rgb=0.0,
+            rotations=2.0,
+            sky=0.1,
+            hints=1.0,
+        ),
         augmentation=Augmentation(
             sizes_px=_sizes(config),
             zoom=0.75,

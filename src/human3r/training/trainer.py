@@ -26,7 +26,7 @@ from human3r.training.checkpoints import (
     save_checkpoint,
 )
 from human3r.training.duration import Cadence, Duration
-from human3r.training.forward import ForwardOptions, forward
+from human3r.training.forward import ForwardOptions, forward, forward_human_branch
 from human3r.training.initial import new_hints
 from human3r.training.loader import BatchLoader
 from human3r.training.losses import compute_losses
@@ -104,6 +104,7 @@ class Trainer:
         self.step, self.elapsed_s, self.skipped = 0, 0.0, 0
         self._body, self._data = body, data
         self._options = dataclasses.replace(recipe.options, save_memory=save_memory)
+        self._forward = forward_human_branch if recipe.human_branch_only else forward
         self._autocast = precision == "bfloat16"
         self._rate = learning_rate or recipe.learning_rate
         self._bad_in_row, self._returned = 0, False
@@ -275,7 +276,7 @@ class Trainer:
         batch = batch.to(self.network.device)
         self._optimiser.clear()
         with torch.autocast(self.network.device.type, torch.bfloat16, enabled=self._autocast):
-            predicted = forward(self.network, batch, self._step_options())
+            predicted = self._forward(self.network, batch, self._step_options())
         loss, terms = compute_losses(predicted, batch, self._body, self.recipe.loss, self._hints)
         loss.backward()
         loss = loss.detach()
