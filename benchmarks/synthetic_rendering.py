@@ -24,7 +24,7 @@ from human3r.synth.people.performer import Performer
 from human3r.synth.photo import Photographer
 
 ONCE = ("_make_scenery", "make_cast", "_set_up", "choose_path")
-KERNELS = ("rasterise_shadow", "rasterise", "mark_samples", "shade", "resolve")
+KERNELS = ("rasterise_shadow", "rasterise", "mark_samples", "shade", "resolve", "read_centres")
 
 
 class StepTimer:

@@ -188,6 +188,18 @@ def test_a_lamp_fades_with_distance_and_haze_hides_what_is_far():
     assert color[36, 48, 1] < color[-1, 48, 1]
 
 
+@pytest.mark.parametrize("distance_m", [0.5, 6.0, 60.0, 4000.0])
+def test_haze_takes_its_share_of_every_metre(distance_m):
+    light = flat_light(haze_per_m=0.2, horizon_color=np.zeros(3))
+    side = 4 * distance_m
+    wall = panel((distance_m, side / 2, -side / 2), (0, -side, 0), (0, 0, side), 0)
+    picture = draw([wall], looking_at((0, 0, 0), (1, 0, 0)), camera(), light=light)
+    assert (picture.depth_m > 0).all()
+    grey = 0.2159  # What half an sRGB scale, 128, is in light.
+    expected = grey * np.exp(-0.2 * picture.depth_m.astype(float))
+    np.testing.assert_allclose(picture.color[..., 1], expected, atol=0.002, rtol=0.01)
+
+
 def test_things_darken_the_floor_under_them():
     board = box((-0.5, -0.5, 0.1), (0.5, 0.5, 0.2), 0)
     lens, pose = camera(), looking_at((4, 0, 0.5), (0, 0, 0))

@@ -75,7 +75,7 @@ def test_without_numba_it_says_what_to_install(tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "numba", None)
     monkeypatch.delitem(sys.modules, "human3r.synth.compiler", raising=False)
     assert synth(tmp_path / "data") == 1
-    assert "pip install 'human3r[synth]'" in capsys.readouterr().err
+    assert "pip install -e '.[synth]'" in capsys.readouterr().err
 
 
 def test_depth_and_mask_are_in_the_preview():

@@ -33,8 +33,8 @@ class Atlas(NamedTuple):
     """Textures one after the other, each level after the next larger one."""
 
     texels: np.ndarray
-    """(texels,) uint64: red, green and blue sRGB bytes in the lowest three of four 16-bit lanes,
-    so that one multiplication weighs all three."""
+    """(texels,) uint32: red, green and blue sRGB bytes from the lowest up; as small as can be,
+    because reading them is mostly waiting for memory."""
     first: np.ndarray
     """(textures, MAX_LEVELS) int32: where a level begins; past the last level, the last."""
     size: np.ndarray
@@ -76,9 +76,9 @@ def pack_textures(textures: Sequence[np.ndarray]) -> Atlas:
 
 
 def _packed(texture: np.ndarray) -> np.ndarray:
-    lanes = np.zeros((texture.shape[0] * texture.shape[1], 4), np.uint16)
-    lanes[:, :3] = texture.reshape(-1, 3)
-    return lanes.view("<u8")[:, 0]
+    bytes_ = np.zeros((texture.shape[0] * texture.shape[1], 4), np.uint8)
+    bytes_[:, :3] = texture.reshape(-1, 3)
+    return bytes_.view("<u4")[:, 0]
 
 
 def _is_side(side: int) -> bool:

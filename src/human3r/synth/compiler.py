@@ -9,7 +9,7 @@ try:
 except ImportError as error:
     raise MissingExtraError(
         "The synthetic world is drawn by code that numba compiles, and numba is not installed. "
-        "Install it with: pip install 'human3r[synth]'"
+        "Install it, in the clone of human3r: pip install -e '.[synth]'"
     ) from error
 
 kernel = partial(numba.njit, cache=True, fastmath=False, nogil=True, error_model="numpy")

@@ -36,8 +36,10 @@ class Shade(NamedTuple):
 
     depth_m: np.ndarray
     """(rows, columns) float32 shadow map of the sun."""
-    light_from_world: np.ndarray
+    light_from_camera: np.ndarray
     """(3, 4) float64: column and row in the shadow map, depth in metres."""
+    texel_m: float
+    """Width of a texel of the shadow map."""
     floor_light: np.ndarray
     """(rows, columns) float32 in [0, 1]: share of the sky that the floor sees."""
     floor_from_world: np.ndarray

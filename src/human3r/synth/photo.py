@@ -1,14 +1,26 @@
 """From light to a photograph: exposure, white balance, blur, vignette, noise, compression."""
 
-import math
-
 import cv2
 import numpy as np
 
 from human3r.synth.atlas import SRGB_FROM_LINEAR
 from human3r.synth.compiler import kernel
 
-_CURVE = SRGB_FROM_LINEAR.astype(np.float32)
+_STEPS = 4095
+"""Steps of the tone curve from no light to white."""
+
+
+def _tone_curve() -> np.ndarray:
+    """(4 * _STEPS + 1,) float32: the sRGB byte of light up to four times white.
+
+    A soft shoulder: highlights run into white instead of being cut.
+    """
+    light = np.arange(4 * _STEPS + 1) / _STEPS
+    light = np.where(light > 0.7, 1.0 - 0.3 * np.exp(-(light - 0.7) / 0.3), light)
+    return SRGB_FROM_LINEAR[(light * (len(SRGB_FROM_LINEAR) - 1)).astype(int)].astype(np.float32)
+
+
+_CURVE = _tone_curve()
 
 
 class Photographer:
@@ -62,20 +74,22 @@ class Photographer:
 def _develop(light, gain, vignette, grey, noise_bytes, noise, curve, image):
     """Fill ``image``: falloff towards the corners, highlights, sRGB, saturation, noise."""
     height, width, _ = light.shape
-    byte = np.zeros(3, np.float32)
+    steps, brightest = np.float32(_STEPS), np.float32(len(curve) - 1)
+    grey, noise_bytes = np.float32(grey), np.float32(noise_bytes)
+    half, black, white = np.float32(0.5), np.float32(0.0), np.float32(255.0)
     for row in range(height):
         y = (2 * row - height) / width
         for column in range(width):
             x = (2 * column - width) / width
-            falloff = np.float32(1.0 - vignette * (x * x + y * y) / 1.5)
-            mean = np.float32(0.0)
-            for c in range(3):
-                value = light[row, column, c] * gain[c] * falloff
-                # A soft shoulder: highlights run into white instead of being cut.
-                if value > 0.7:
-                    value = np.float32(1.0 - 0.3 * math.exp(-(value - 0.7) / 0.3))
-                byte[c] = curve[int(value * (len(curve) - 1))]
-                mean += byte[c] / np.float32(3.0)
-            for c in range(3):
-                value = byte[c] + grey * (mean - byte[c]) + noise_bytes * noise[row, column, c]
-                image[row, column, c] = np.uint8(min(max(value + 0.5, 0.0), 255.0))
+            scale = np.float32(1.0 - vignette * (x * x + y * y) / 1.5) * steps
+            r = curve[np.uint32(min(light[row, column, 0] * gain[0] * scale, brightest))]
+            g = curve[np.uint32(min(light[row, column, 1] * gain[1] * scale, brightest))]
+            b = curve[np.uint32(min(light[row, column, 2] * gain[2] * scale, brightest))]
+            mean = grey * (r + g + b) / np.float32(3.0) + half
+            keep = np.float32(1.0) - grey
+            r = keep * r + mean + noise_bytes * noise[row, column, 0]
+            g = keep * g + mean + noise_bytes * noise[row, column, 1]
+            b = keep * b + mean + noise_bytes * noise[row, column, 2]
+            image[row, column, 0] = np.uint8(min(max(r, black), white))
+            image[row, column, 1] = np.uint8(min(max(g, black), white))
+            image[row, column, 2] = np.uint8(min(max(b, black), white))

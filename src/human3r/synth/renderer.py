@@ -6,10 +6,12 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from human3r.synth.antialias import mark_samples, read_centres, resolve
 from human3r.synth.atlas import pack_textures
+from human3r.synth.batch import new_batch
 from human3r.synth.lighting import Lighting, Shade
 from human3r.synth.mesh import Mesh
-from human3r.synth.shading import mark_samples, resolve, shade
+from human3r.synth.shading import shade
 from human3r.synth.surfaces import Surfaces, join_meshes, stack_surfaces
 from human3r.synth.visibility import (
     rasterise,
@@ -98,6 +100,7 @@ class Renderer:
     ) -> None:
         self._lighting = lighting
         self._samples: dict[tuple[int, int], _Samples] = {}
+        self._batch = new_batch()
         self._atlas = pack_textures(textures)
         self._scenery = join_meshes(scenery, first_group=1)
         self._cloud_texture = cloud_texture
@@ -110,6 +113,7 @@ class Renderer:
         for index, mesh in enumerate(scenery):
             if casts_shadow is None or casts_shadow[index]:
                 self._cast(mesh, self._shadow_m, self._gap_m)
+        self._frame_shadow_m = np.empty_like(self._shadow_m)
 
     def render(
         self, camera: Intrinsics, world_from_camera: np.ndarray, moving: Sequence[Mesh] = ()
@@ -121,7 +125,8 @@ class Renderer:
             world_from_camera: (4, 4) float64 rigid.
             moving: meshes of this frame, with their ``face_texture`` in the scene's list.
         """
-        shadow_m, gap_m = self._shadow_m.copy(), self._gap_m.copy()
+        shadow_m, gap_m = self._frame_shadow_m, self._gap_m.copy()
+        np.copyto(shadow_m, self._shadow_m)
         parts = [self._scenery]
         if moving:
             # Groups of scenery never exceed its faces in number.
@@ -148,7 +153,8 @@ class Renderer:
             self._cloud_texture,
             Shade(
                 shadow_m,
-                self._light_from_world,
+                self._light_from_world @ world_from_camera,
+                1.0 / float(np.linalg.norm(self._light_from_world[0, :3])),
                 _floor_light(gap_m),
                 self._floor_from_world[:2, [0, 1, 3]],
             ),
@@ -156,20 +162,31 @@ class Renderer:
             lens,
             samples.seen_face,
             samples.wanted,
+            self._batch,
             samples.color,
         )
-        picture = np.empty((camera.height_px, camera.width_px, 3), np.float32)
-        resolve(samples.color, samples.is_edge, picture)
-        face = samples.seen_face[1::2, 1::2]
-        person_index = np.where(face >= 0, surfaces.face_person[face], 0).astype(np.uint8)
-        return Picture(picture, _depth(samples.inverse_depth[1::2, 1::2], face), person_index)
+        size = (camera.height_px, camera.width_px)
+        picture = Picture(
+            np.empty((*size, 3), np.float32), np.empty(size, np.float32), np.empty(size, np.uint8)
+        )
+        resolve(samples.color, samples.is_edge, picture.color)
+        read_centres(
+            samples.inverse_depth,
+            samples.seen_face,
+            surfaces.face_person,
+            picture.depth_m,
+            picture.person_index,
+        )
+        return picture
 
     def scenery_depth(self, camera: Intrinsics, world_from_camera: np.ndarray) -> np.ndarray:
         """(H, W) float32 depth of what never moves, metres; 0 where there is nothing."""
         samples = self._samples_for(camera.height_px, camera.width_px)
         lens = np.array([camera.fx, camera.fy, camera.cx, camera.cy])
         samples.see(self._scenery, lens, world_from_camera)
-        return _depth(samples.inverse_depth, samples.seen_face)
+        depth_m = np.zeros(samples.seen_face.shape, np.float32)
+        np.divide(1.0, samples.inverse_depth, out=depth_m, where=samples.seen_face >= 0)
+        return depth_m
 
     def _samples_for(self, rows: int, columns: int) -> _Samples:
         if (rows, columns) not in self._samples:
@@ -193,12 +210,6 @@ def _floor_light(gap_m: np.ndarray) -> np.ndarray:
     wide = cv2.blur(blocked, (9, 9), borderType=cv2.BORDER_CONSTANT)
     near = cv2.blur(blocked, (3, 3), borderType=cv2.BORDER_CONSTANT)
     return 1.0 - 0.35 * wide - 0.35 * near
-
-
-def _depth(inverse_depth: np.ndarray, seen_face: np.ndarray) -> np.ndarray:
-    depth_m = np.zeros(seen_face.shape, np.float32)
-    np.divide(1.0, inverse_depth, out=depth_m, where=seen_face >= 0)
-    return depth_m
 
 
 def _light_from_world(direction: np.ndarray, bounds: np.ndarray, texels: int) -> np.ndarray:

@@ -1,11 +1,13 @@
-"""From rotations to joints and skin: the kinematic chain and linear blend skinning in numpy.
+"""From rotations to joints and skin: the kinematic chain and linear blend skinning.
 
 Source of the formulas: Loper et al. 2015 (SMPL), eq. 2-4.
 """
 
 import numpy as np
+from scipy import sparse
 
 from human3r.body.skeleton import HEAD, JOINT_OF_ROTATION, JOINT_PARENTS, NUM_JOINTS
+from human3r.synth.compiler import kernel
 
 
 def joint_frames(
@@ -43,18 +45,31 @@ def skin_transforms(rotations: np.ndarray, joints_m: np.ndarray, head_m: np.ndar
     return np.concatenate([turned, offsets[..., None]], axis=-1).astype(np.float32)
 
 
-def skin(vertices_m: np.ndarray, weights: np.ndarray, transforms: np.ndarray) -> np.ndarray:
-    """(V, 3) posed vertices of one frame.
+def skin(vertices_m: np.ndarray, weights: sparse.csr_matrix, transforms: np.ndarray) -> np.ndarray:
+    """(V, 3) posed vertices of one frame; not through BLAS, whose bits vary by threads.
 
     Args:
         vertices_m: (V, 3) float32 in the zero pose.
         weights: (V, 55) float32.
         transforms: (55, 3, 4) float32 from ``skin_transforms``.
     """
-    blended = weights @ transforms.reshape(NUM_JOINTS, 12)
     posed = np.empty_like(vertices_m)
-    x, y, z = vertices_m.T
-    for row in range(3):
-        a, b, c, d = blended[:, 4 * row : 4 * row + 4].T
-        posed[:, row] = a * x + b * y + c * z + d
+    matrices = transforms.reshape(NUM_JOINTS, 12)
+    _skin(vertices_m, weights.indptr, weights.indices, weights.data, matrices, posed)
     return posed
+
+
+@kernel()
+def _skin(vertices_m, first, joints, weights, matrices, posed):
+    """Fill ``posed``; ``joints`` and ``weights`` of vertex i start at ``first[i]``."""
+    m = np.empty(12, np.float32)
+    for i in range(vertices_m.shape[0]):
+        m[:] = np.float32(0.0)
+        for entry in range(first[i], first[i + 1]):
+            for cell in range(12):
+                m[cell] += weights[entry] * matrices[joints[entry], cell]
+        x, y, z = vertices_m[i, 0], vertices_m[i, 1], vertices_m[i, 2]
+        for row in range(3):
+            posed[i, row] = (
+                m[4 * row] * x + m[4 * row + 1] * y + m[4 * row + 2] * z + m[4 * row + 3]
+            )

@@ -65,7 +65,7 @@ class Performer:
         """(V, 3) float32: the annotated body in frame ``i``."""
         template = body_template()
         moves = template.directions[..., 10:] @ self.expression[i]
-        return skin(self.physique.vertices_m + moves, template.weights, self._transforms[i])
+        return skin(self.physique.vertices_m + moves, template.skin_weights, self._transforms[i])
 
     @cached_property
     def _transforms(self) -> np.ndarray:

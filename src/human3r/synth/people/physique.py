@@ -46,7 +46,7 @@ class Physique:
             rotations[0, ROTATION[f"{side}_hip"]] = about(X, -np.pi / 2)
         pelvis = self.joints_m[0]
         transforms = skin_transforms(rotations, self.joints_m, self.joints_m[HEAD])[0]
-        posed = skin(self.vertices_m, template.weights, transforms)
+        posed = skin(self.vertices_m, template.skin_weights, transforms)
         around = template.owned_by("pelvis", "left_hip", "right_hip")
         around &= posed[:, 2] < pelvis[2] + 0.12
         return float(pelvis[1] - posed[around, 1].min()) + 0.01

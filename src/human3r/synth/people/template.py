@@ -27,6 +27,8 @@ class Template:
     """(V, 3, 20) float32: 10 betas, 10 expressions."""
     weights: np.ndarray
     """(V, 55) float32."""
+    skin_weights: sparse.csr_matrix
+    """(V, 55) the same, without the zeros."""
     faces: np.ndarray
     """(F, 3) int32."""
     joints_m: np.ndarray
@@ -62,6 +64,7 @@ def body_template() -> Template:
         vertices_m=arrays.template,
         directions=arrays.directions,
         weights=arrays.skin_weights,
+        skin_weights=sparse.csr_matrix(arrays.skin_weights),
         faces=arrays.faces.astype(np.int32),
         joints_m=regressor @ arrays.template,
         joint_directions=np.einsum("jv,vck->jck", regressor, arrays.directions[..., :10]),

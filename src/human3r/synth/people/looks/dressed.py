@@ -1,8 +1,10 @@
 """A person as one mesh: visible skin, clothes, hair, with their textures."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
+from scipy import sparse
 
 from human3r.synth.people.kinematics import skin
 from human3r.synth.people.looks import face
@@ -40,7 +42,11 @@ class DressedBody:
         """
         vertices = self.piece.vertices_m.copy()
         vertices[self.face_vertices] += self.face_moves @ expression.astype(np.float32)
-        return skin(vertices, self.piece.weights, transforms)
+        return skin(vertices, self._skin_weights, transforms)
+
+    @cached_property
+    def _skin_weights(self) -> sparse.csr_matrix:
+        return sparse.csr_matrix(self.piece.weights)
 
 
 def dress(rng: np.random.Generator, physique: Physique) -> DressedBody:
