@@ -1,12 +1,16 @@
+import pytest
 import torch
 
 from human3r.model.human_tokens import (
     choose_peaks,
+    fill_slots,
     keep_peaks,
     locate_people,
+    picture_rows,
     probability,
     unfold_mask,
 )
+from human3r.streaming.preprocess import crop_from_square
 
 
 def test_probability_repeats_the_golden_numbers(unit_ops):
@@ -81,6 +85,43 @@ def test_nobody_found_gives_empty_arrays():
 def test_mask_logits_unfold_row_by_row():
     logits = torch.full((1, 4, 196), -20.0)
     logits[0, 2, 14 * 3 + 5] = 20.0  # token (1, 0), pixel row 3, column 5 within it
-    mask = unfold_mask(logits)
+    mask = unfold_mask(logits, 2)
     assert mask.shape == (28, 28)
     assert torch.nonzero(mask > 0.5).tolist() == [[14 + 3, 5]]
+
+
+@pytest.mark.parametrize("size_px", [(512, 288), (288, 512), (512, 384), (224, 224), (512, 16)])
+def test_the_picture_lies_in_the_rows_that_are_kept(size_px):
+    """Cut from the kept rows alone, the mask is that of all rows."""
+    side, (width, height) = 16, size_px
+    logits = torch.randn(1, side * side, 196, generator=torch.Generator().manual_seed(0))
+    rows = picture_rows(side, width, height)
+    kept = logits.unflatten(1, (side, side))[:, rows].flatten(1, 2)
+    whole, part = unfold_mask(logits, side), unfold_mask(kept, side, rows.start)
+    cut = crop_from_square(part, width, height)
+    assert torch.equal(cut, crop_from_square(whole, width, height))
+    assert part.shape == whole.shape
+    if width > height:
+        assert rows.stop - rows.start < side
+        assert not part[: rows.start * 14].any()
+
+
+@pytest.mark.parametrize("people", [0, 1, 3, 7])
+def test_slots_hold_the_people_that_are_chosen(people):
+    scores = torch.rand(12, 12, generator=torch.Generator().manual_seed(people))
+    peaks = torch.zeros(12, 12).flatten()
+    places = torch.randperm(144, generator=torch.Generator().manual_seed(1))[:people]
+    peaks[places] = scores.flatten()[places]
+    peaks = peaks.view(12, 12)
+    for slots in (1, 4, 10):
+        chosen, count = fill_slots(peaks, 0.2, slots)
+        want = choose_peaks(peaks, 0.2, slots)
+        assert chosen.shape == (slots,)
+        assert chosen[: int(count)].tolist() == want.tolist()
+        assert not chosen[int(count) :].any()
+
+
+def test_more_slots_than_places_are_filled_up():
+    chosen, count = fill_slots(torch.tensor([[0.0, 0.9], [0.5, 0.0]]), 0.2, 6)
+    assert chosen.tolist() == [1, 2, 0, 0, 0, 0]
+    assert int(count) == 2

@@ -3,7 +3,8 @@ import torch
 
 from human3r.errors import ConfigError, ShapeError
 from human3r.model.encoder import DinoEncoder
-from human3r.model.network import Human3R, patch_positions, state_positions
+from human3r.model.network import Human3R
+from human3r.model.positions import patch_positions, state_positions
 from human3r.model.variants import VARIANTS
 from human3r.streaming.preprocess import normalise, pad_to_square
 
@@ -141,19 +142,19 @@ def test_state_positions_fill_rows_of_even_length():
 
 def test_a_stored_grid_of_positions_is_used_as_it_is():
     encoder = DinoEncoder(12, depth=1, heads=2)
-    assert encoder._positions(37) is encoder.pos_embed
+    assert encoder.positions(37) is encoder.pos_embed
 
 
 def test_new_weights_renew_the_resampled_positions():
     encoder = DinoEncoder(12, depth=1, heads=2).requires_grad_(False)
     torch.nn.init.normal_(encoder.pos_embed)
-    first = encoder._positions(16)
-    assert encoder._positions(16) is first
+    first = encoder.positions(16)
+    assert encoder.positions(16) is first
     assert first.shape == (1, 257, 12)
     encoder.load_state_dict(
         {key: tensor + 1 for key, tensor in encoder.state_dict().items()}, strict=True
     )
-    assert torch.allclose(encoder._positions(16), first + 1, atol=1e-5)
+    assert torch.allclose(encoder.positions(16), first + 1, atol=1e-5)
 
 
 @pytest.mark.parametrize("shape", [(1, 3, 90, 160), (1, 1, 96, 160), (2, 3, 96, 160)])

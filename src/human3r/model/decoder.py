@@ -54,7 +54,7 @@ def decode(
         image_norm: last norm of the image stream.
         state_norm: last norm of the state stream.
         positions: rotary tables.
-        with_gate: also compute TTT3R's gate; it counts all image tokens.
+        with_gate: also compute TTT3R's gate; it counts the image tokens that are read.
         image_mask: [batch, 1, 1, tokens], False for image tokens that no other token reads; None:
             all are read.
 

@@ -1,5 +1,8 @@
 """The two encoders: image patches with rotary positions, and DINOv2 for the human branch."""
 
+from collections.abc import Callable
+from functools import cache
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -80,16 +83,21 @@ class DinoEncoder(nn.Module):
         self._resampled: tuple[tuple[object, ...], Tensor] | None = None
 
     def forward(
-        self, image: Float[Tensor, "batch 3 side side"]
+        self,
+        image: Float[Tensor, "batch 3 side side"],
+        positions: Float[Tensor, "1 tokens features"] | None = None,
     ) -> Float[Tensor, "batch tokens features"]:
+        """Normed patch tokens; ``positions`` as from ``positions``, which None asks itself."""
         patches = self.patch_embed(image)
         cls = self.cls_token.expand(patches.shape[0], -1, -1)
-        x = torch.cat([cls, patches], dim=1) + self._positions(image.shape[-1] // DINO_PATCH_PX)
+        if positions is None:
+            positions = self.positions(image.shape[-1] // DINO_PATCH_PX)
+        x = torch.cat([cls, patches], dim=1) + positions
         for block in self.blocks:
             x = block(x)
         return self.norm(x)[:, 1:]
 
-    def _positions(self, grid: int) -> Tensor:
+    def positions(self, grid: int) -> Tensor:
         """The position embedding resampled to a grid x grid image, kept until weights change."""
         if grid == _DINO_GRID:
             return self.pos_embed
@@ -118,13 +126,21 @@ class DinoEncoder(nn.Module):
 class HumanBackbone(nn.Module):
     """The human branch's encoder: square image in [-1, 1] to one token per 14-pixel patch."""
 
-    def __init__(self, width: int, depth: int, heads: int) -> None:
+    def __init__(self, width: int, depth: int, heads: int, side_px: int) -> None:
         super().__init__()
         self.encoder = DinoEncoder(width, depth, heads)
+        self._grid = side_px // DINO_PATCH_PX
+
+    def positions(self) -> Float[Tensor, "1 tokens features"]:
+        """The position embedding of its images, kept until weights change."""
+        return self.encoder.positions(self._grid)
 
     def forward(
-        self, image: Float[Tensor, "batch 3 side side"]
+        self,
+        image: Float[Tensor, "batch 3 side side"],
+        positions: Float[Tensor, "1 tokens features"] | None = None,
     ) -> Float[Tensor, "batch tokens features"]:
+        """Tokens of the patches; ``positions`` as in ``DinoEncoder``."""
         # Channel by channel, so that the statistics need no buffer: buffers would add keys to the
         # published state dict, or stay on the meta device when the network is built there.
         channels = [
@@ -133,4 +149,25 @@ class HumanBackbone(nn.Module):
                 image.unbind(1), _IMAGENET_MEAN, _IMAGENET_STD, strict=True
             )
         ]
-        return self.encoder(torch.stack(channels, dim=1))
+        return self.encoder(torch.stack(channels, dim=1), positions)
+
+
+def beside(
+    first: Callable[[], Tensor], second: Callable[[], Tensor], device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Both results; on a CUDA device computed at the same time. Not yet measured on one."""
+    if device.type != "cuda" or torch.compiler.is_compiling():
+        return first(), second()
+    here, there = torch.cuda.current_stream(device), _second_stream(device)
+    there.wait_stream(here)
+    with torch.cuda.stream(there):
+        late = second()
+    early = first()
+    here.wait_stream(there)
+    late.record_stream(here)
+    return early, late
+
+
+@cache
+def _second_stream(device: torch.device) -> torch.cuda.Stream:
+    return torch.cuda.Stream(device)

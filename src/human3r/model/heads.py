@@ -11,6 +11,7 @@ from human3r.geometry.rigid import expand_length
 from human3r.geometry.rotation import matrix_from_6d
 from human3r.model.encoder import DINO_PATCH_PX
 from human3r.model.layers import Mlp, RotaryTable, SelfAttention, layer_norm
+from human3r.model.precision import exact
 from human3r.model.variants import NetworkConfig
 
 NUM_ROTATIONS = 53
@@ -116,7 +117,8 @@ class Fusion(nn.Module):
 
     def forward(self, coarse: Tensor, fine: Tensor | None = None) -> Tensor:
         x = coarse if fine is None else coarse + self.resConfUnit1(fine)
-        return self.out_conv(self.upsample(self.resConfUnit2(x)))
+        # A 1x1 convolution and interpolation may change places: a quarter of the products.
+        return self.upsample(self.out_conv(self.resConfUnit2(x)))
 
 
 class _Scratch(nn.Module):
@@ -193,15 +195,21 @@ class DptHead(nn.Module):
         path = net.refinenet3(path, levels[2])
         path = net.refinenet2(path, levels[1])
         path = net.refinenet1(path, levels[0])
-        return self.head(path)
+        features = self.head[:-1](path)
+        with exact(features.device):
+            return self.head[-1](features.float())
 
 
 def points_from_raw(
     raw: Float[Tensor, "1 4 height width"],
 ) -> tuple[Float[Tensor, "height width 3"], Float[Tensor, "height width"]]:
     """Points in metres and confidence (from 1 upwards) of a DPT map."""
-    image = raw[0].permute(1, 2, 0)
-    return expand_length(image[..., :3]), confidence_from_raw(image[..., 3])
+    x, y, z, confidence = raw[0].unbind()
+    # As ``expand_length``, coordinate by coordinate: several times faster on the CPU.
+    length = (x * x + y * y + z * z).sqrt()
+    factor = length.expm1() / length.clamp_min(1e-8)
+    points = torch.stack((x * factor, y * factor, z * factor), dim=-1)
+    return points, confidence_from_raw(confidence)
 
 
 def confidence_from_raw(raw: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
@@ -244,6 +252,10 @@ class DownstreamHead(nn.Module):
         # Part of every checkpoint, used by no formula of the network.
         self.register_buffer("init_betas_kid", torch.zeros(1, NUM_BETAS + 1))
         self.register_buffer("init_cam", torch.zeros(1, 3))
+
+    def dense(self) -> tuple[DptHead, DptHead, DptHead]:
+        """The heads that answer per pixel."""
+        return self.dpt_self, self.dpt_cross, self.dpt_rgb
 
     def people(
         self,

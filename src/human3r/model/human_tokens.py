@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from human3r.geometry.camera import network_from_square
+from human3r.geometry.camera import network_from_square, square_offset_px
 from human3r.model.encoder import DINO_PATCH_PX
 
 _SQUEEZE = 1e-6
@@ -97,10 +97,50 @@ def locate_people(
     )
 
 
+def fill_slots(
+    peaks: Float[Tensor, "rows columns"], min_score: float, slots: int
+) -> tuple[Int[Tensor, " slots"], Int[Tensor, ""]]:
+    """As ``choose_peaks`` with ``max_people``, in a fixed number of rows and without a wait.
+
+    Returns:
+        Row-major numbers of the people in ascending order, then zeros; how many people there are.
+    """
+    flat = peaks.flatten()
+    counted = torch.where((flat >= min_score) & (flat > 0), flat, 0.0)
+    best = counted.topk(min(slots, len(flat)))
+    # Those who are not there sort behind everybody.
+    order = torch.where(best.values > 0, best.indices, len(flat)).sort().values
+    order = F.pad(order, (0, slots - len(order)), value=len(flat))
+    is_person = order < len(flat)
+    return torch.where(is_person, order, 0), is_person.sum()
+
+
+def picture_rows(side: int, width_px: int, height_px: int) -> slice:
+    """Rows of the human branch's token grid that the picture reaches into.
+
+    Args:
+        side: rows of the grid.
+        width_px: width of the network image.
+        height_px: height of the network image.
+    """
+    long_px = max(width_px, height_px)
+    top = square_offset_px(width_px, height_px)[1]
+    first, end = top * side // long_px, -(-(top + height_px) * side // long_px)
+    # One more on each side: places are rounded when the picture is cut out again.
+    return slice(max(0, first - 1), min(side, end + 1))
+
+
 def unfold_mask(
-    logits: Float[Tensor, "1 tokens pixels"],
-) -> Float[Tensor, "side side"]:
-    """Person probability per pixel of the square image, from one patch of logits per token."""
-    grid = round(logits.shape[1] ** 0.5)
-    image = probability(logits).transpose(1, 2).unflatten(2, (grid, grid))
-    return F.pixel_shuffle(image, DINO_PATCH_PX)[0, 0]
+    logits: Float[Tensor, "1 tokens pixels"], side: int, first_row: int = 0
+) -> Float[Tensor, "side_px side_px"]:
+    """Person probability per pixel of the square image, from one patch of logits per token.
+
+    Args:
+        logits: of whole rows of tokens.
+        side: tokens per row, and rows of the square image.
+        first_row: where the rows given begin; the probability is 0 in all others.
+    """
+    image = probability(logits).transpose(1, 2).unflatten(2, (-1, side))
+    pixels = F.pixel_shuffle(image, DINO_PATCH_PX)[0, 0]
+    above = first_row * DINO_PATCH_PX
+    return F.pad(pixels, (0, 0, above, side * DINO_PATCH_PX - above - pixels.shape[0]))

@@ -21,8 +21,10 @@ class RotaryTable:
     j pairs with element j + d/4 and turns by ``position * base ** (-j / (d / 4))``.
     """
 
-    cos: Float[Tensor, "tokens 2 quarter"]
-    sin: Float[Tensor, "tokens 2 quarter"]
+    cos: Float[Tensor, "*batch tokens size"]
+    """Of the angle of every element."""
+    sin: Float[Tensor, "*batch tokens size"]
+    """Likewise; negative for the first element of each pair, which the second is taken from."""
     rounding: torch.dtype | None = None
     """Queries and keys are rounded to this type before and after the rotation."""
 
@@ -38,7 +40,12 @@ class RotaryTable:
         quarter = head_size // 4
         steps = torch.arange(quarter, device=positions.device, dtype=torch.float32)
         angles = positions.float()[..., None] * base ** (-steps / quarter)
-        return cls(angles.cos(), angles.sin(), rounding)
+        cos, sin = angles.cos(), angles.sin()
+        return cls(
+            torch.stack((cos, cos), dim=-2).flatten(-3),
+            torch.stack((-sin, sin), dim=-2).flatten(-3),
+            rounding,
+        )
 
     def rows(self, index: Int[Tensor, " chosen"]) -> "RotaryTable":
         """The table of some of the tokens."""
@@ -60,9 +67,10 @@ class RotaryTable:
         dtype = x.dtype
         if self.rounding is not None:
             x = x.to(self.rounding).float()
-        u, v = x.unflatten(-1, (2, 2, -1)).unbind(-2)
-        turned = torch.stack((u * self.cos - v * self.sin, v * self.cos + u * self.sin), dim=-2)
-        turned = turned.flatten(-3)
+        # Pieces joined in another order: several times faster on the CPU than a flipped view.
+        y_first, y_second, x_first, x_second = x.chunk(4, dim=-1)
+        partner = torch.cat((y_second, y_first, x_second, x_first), dim=-1)
+        turned = torch.addcmul(x * self.cos, partner, self.sin)
         return turned if self.rounding is None else turned.to(self.rounding).to(dtype)
 
 
@@ -102,9 +110,10 @@ class SelfAttention(nn.Module):
         self, x: Tensor, positions: RotaryTable | None = None, mask: Tensor | None = None
     ) -> Tensor:
         """Tokens x after reading each other; those where ``mask`` is False are read by nobody."""
-        qkv = self.qkv(x).unflatten(-1, (3, self.heads, -1))  # [batch, tokens, 3, heads, size]
-        q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind()
-        q, k = rotate(q, positions), rotate(k, positions)
+        qkv = self.qkv(x).unflatten(-1, (3 * self.heads, -1)).transpose(1, 2)
+        # Queries and keys lie side by side and are turned in one go.
+        turned, v = qkv.split((2 * self.heads, self.heads), dim=1)
+        q, k = rotate(turned, positions).chunk(2, dim=1)
         return self.proj(_merge_heads(F.scaled_dot_product_attention(q, k, v, attn_mask=mask)))
 
 
@@ -136,17 +145,21 @@ class CrossAttention(nn.Module):
             x_positions: rotary table of x.
             y_positions: rotary table of y.
             mean_logits: where given, [batch, queries] is appended: the scaled attention logits of
-                each query, averaged over heads and keys.
+                each query, averaged over heads and the keys that are read.
             y_mask: [batch, 1, 1, keys], False for tokens of y that nobody reads; None: all are
                 read.
         """
+        is_single = y.shape[1] == 1 and mean_logits is None and y_mask is None
+        if is_single and not torch.is_grad_enabled():
+            # There is only one thing to read, so nobody needs to be asked how much of it.
+            return self.proj(self.projv(y)).expand_as(x)
         q = rotate(self._split_heads(self.projq(x)), x_positions)
         k = rotate(self._split_heads(self.projk(y)), y_positions)
         v = self._split_heads(self.projv(y))
         if mean_logits is not None:
             # The mean of the logits is the logit of the mean key, so that the attention matrix
             # itself is never needed and fused attention stays usable.
-            logits = (q * k.mean(dim=2, keepdim=True)).sum(-1) * q.shape[-1] ** -0.5
+            logits = (q * _mean_key(k, y_mask)).sum(-1) * q.shape[-1] ** -0.5
             mean_logits.append(logits.mean(dim=1))
         return self.proj(_merge_heads(F.scaled_dot_product_attention(q, k, v, attn_mask=y_mask)))
 
@@ -202,3 +215,11 @@ class DecoderBlock(nn.Module):
 
 def _merge_heads(x: Tensor) -> Tensor:
     return x.transpose(1, 2).flatten(2)
+
+
+def _mean_key(k: Tensor, mask: Tensor | None) -> Tensor:
+    """Mean [batch, heads, 1, size] over the keys that are read."""
+    if mask is None:
+        return k.mean(dim=2, keepdim=True)
+    is_read = mask.transpose(-1, -2)
+    return torch.where(is_read, k, 0).sum(dim=2, keepdim=True) / is_read.sum(dim=2, keepdim=True)

@@ -5,30 +5,35 @@ Source: Chen et al., Human3R, arXiv 2510.06219.
 
 import math
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from human3r.errors import ConfigError, ShapeError
 from human3r.geometry.rigid import pose_from_raw
-from human3r.model.decoder import PoseRetriever, StreamPositions, decode
-from human3r.model.encoder import HumanBackbone, PatchEmbed, image_blocks, run_blocks
+from human3r.model.decoder import PoseRetriever, decode
+from human3r.model.encoder import HumanBackbone, PatchEmbed, beside, image_blocks, run_blocks
 from human3r.model.heads import DownstreamHead, People, points_from_raw
 from human3r.model.human_tokens import (
     Detections,
     choose_peaks,
+    fill_slots,
     keep_peaks,
     locate_people,
+    picture_rows,
     probability,
     unfold_mask,
 )
-from human3r.model.layers import DecoderBlock, RotaryTable, layer_norm
+from human3r.model.layers import DecoderBlock, layer_norm
+from human3r.model.positions import SizeConstants
+from human3r.model.precision import bulk, exact
 from human3r.model.variants import DINO_SIZES, NetworkConfig
 
-OPTIONAL_OUTPUTS = frozenset({"world", "rgb"})
-"""Outputs that cost extra and are computed only when asked for."""
+OPTIONAL_OUTPUTS = frozenset({"world", "rgb", "mask"})
+"""What costs extra and is computed only when asked for: the world head, the image repeated, and
+person probabilities beside the picture in the square image."""
 
 _ROPE_ROUNDING = {"float32": None, "float16": torch.float16}
 _MAX_CACHED_SIZES = 4
@@ -50,6 +55,8 @@ class NetworkOutput:
     people: People
     human_tokens: Float[Tensor, "people width"]
     """Decoded human tokens, by which identities are matched."""
+    num_people: Int[Tensor, ""]
+    """How many people there are; with slots, the further rows of people mean nothing."""
     state: Float[Tensor, "1 state width"]
     """What the state becomes if the frame is taken in fully."""
     memory: Float[Tensor, "1 slots double"]
@@ -62,18 +69,16 @@ class NetworkOutput:
     rgb: Float[Tensor, "height width 3"] | None = None
     """The image as the network repeats it, [-1, 1]; only when asked for."""
 
-
-@dataclass(frozen=True)
-class SizeConstants:
-    """Rotary tables of one image size, without prompts."""
-
-    encoder: RotaryTable
-    patches: RotaryTable
-    pose: RotaryTable
-    patches_for_state: RotaryTable
-    pose_for_state: RotaryTable
-    state_for_image: RotaryTable
-    state_for_state: RotaryTable
+    def of_people(self, count: int) -> "NetworkOutput":
+        """The answer with so many rows of people."""
+        if count == len(self.human_tokens):
+            return self
+        found, people = (
+            replace(part, **{name: rows[:count] for name, rows in vars(part).items()})
+            for part in (self.detections, self.people)
+        )
+        human_tokens = self.human_tokens[:count]
+        return replace(self, detections=found, people=people, human_tokens=human_tokens)
 
 
 class Human3R(nn.Module):
@@ -87,6 +92,7 @@ class Human3R(nn.Module):
     Attributes:
         config: sizes.
         rope_dtype: as above; may be changed at any time between frames.
+        compute_dtype: in which the large layers multiply; see ``precision.set_precision``.
     """
 
     def __init__(self, config: NetworkConfig, *, rope_dtype: str = "float32") -> None:
@@ -98,7 +104,7 @@ class Human3R(nn.Module):
         self.patch_embed = PatchEmbed(3, config.patch_px, e)
         self.enc_blocks = image_blocks(e, config.encoder_depth, config.encoder_heads)
         self.enc_norm = layer_norm(e)
-        self.backbone = HumanBackbone(*DINO_SIZES[config.dino])
+        self.backbone = HumanBackbone(*DINO_SIZES[config.dino], config.human_size_px)
 
         self.decoder_embed = nn.Linear(e, d)
         self.decoder_embed_state = nn.Linear(e, d)
@@ -121,6 +127,7 @@ class Human3R(nn.Module):
         self.mhmr_masked_smpl_token = _token(1, f)
         self.mhmr_masked_img_token = _token(1, f)
 
+        self.compute_dtype = torch.float32
         self._constants: dict[tuple[object, ...], SizeConstants] = {}
 
     @property
@@ -160,6 +167,7 @@ class Human3R(nn.Module):
         is_first: bool,
         min_score: float = 0.3,
         max_people: int | None = None,
+        has_slots: bool = False,
         with_gate: bool = False,
         outputs: Collection[str] = (),
     ) -> NetworkOutput:
@@ -173,92 +181,166 @@ class Human3R(nn.Module):
             is_first: nothing is known yet: the camera starts at the origin.
             min_score: head score from which a person counts.
             max_people: keep that many people of the highest scores; None: all.
+            has_slots: compute for ``max_people`` people always, so that all shapes are known
+                beforehand and the host never waits; the first ``num_people`` rows are people.
             with_gate: also compute TTT3R's gate.
             outputs: some of ``OPTIONAL_OUTPUTS``.
 
         Raises:
             ShapeError: image sizes that the network cannot take.
-            ConfigError: unknown output.
+            ConfigError: unknown output, or slots without their number.
         """
         self._check(image, human_image, outputs)
+        if has_slots and max_people is None:
+            raise ConfigError("has_slots needs max_people, the number of slots.")
+        return self.answer(
+            image,
+            human_image,
+            state,
+            memory,
+            *self.look_up(image),
+            is_first=is_first,
+            min_score=min_score,
+            max_people=max_people,
+            has_slots=has_slots,
+            with_gate=with_gate,
+            outputs=tuple(outputs),
+        )
+
+    def answer(
+        self,
+        image: Tensor,
+        human_image: Tensor,
+        state: Tensor,
+        memory: Tensor,
+        constants: SizeConstants,
+        human_positions: Tensor,
+        *,
+        is_first: bool,
+        min_score: float,
+        max_people: int | None,
+        has_slots: bool,
+        with_gate: bool,
+        outputs: tuple[str, ...],
+    ) -> NetworkOutput:
+        """``forward`` without checks and look-ups: what may be compiled or captured.
+
+        Args:
+            image: as in ``forward``, like all not named here.
+            human_image: as in ``forward``.
+            state: as in ``forward``.
+            memory: as in ``forward``.
+            constants: from ``look_up``.
+            human_positions: from ``look_up``.
+            is_first: as in ``forward``.
+            min_score: as in ``forward``.
+            max_people: as in ``forward``.
+            has_slots: as in ``forward``.
+            with_gate: as in ``forward``.
+            outputs: as in ``forward``.
+        """
         height, width = image.shape[-2:]
         grid = (height // self.config.patch_px, width // self.config.patch_px)
-        constants = self.size_constants(grid, image.device)
         heads, retriever = self.downstream_head, self.pose_retriever
+        with bulk(image.device, self.compute_dtype):
+            # Encode the image, and the square image of the human branch.
+            encoded, appearance = beside(
+                lambda: self._encode(image, constants),
+                lambda: self.backbone(human_image, human_positions),
+                image.device,
+            )
 
-        # Encode the image, and the square image of the human branch.
-        encoded = run_blocks(self.enc_blocks, self.patch_embed(image), constants.encoder)
-        encoded = self.enc_norm(encoded)
-        appearance = self.backbone(human_image)
+            # Detect heads; each person becomes a prompt beside the image tokens.
+            peaks, found, num_people = self._detect(
+                appearance, height, width, min_score, max_people, has_slots
+            )
+            appearance_found = appearance[:, found.token_index]
+            prompts = heads.mlp_fuse(
+                torch.cat((appearance_found, encoded[:, found.patch_index]), dim=-1)
+            )
 
-        # Detect heads; each person becomes a prompt beside the image tokens.
-        peaks, found = self._detect(appearance, height, width, min_score, max_people)
-        appearance_found = appearance[:, found.token_index]
-        prompts = heads.mlp_fuse(
-            torch.cat((appearance_found, encoded[:, found.patch_index]), dim=-1)
-        )
+            # The camera token: a fixed one at the start, later what the memory recalls.
+            address = retriever.address(encoded)
+            pose = self.pose_token if is_first else retriever.read(address, memory)
 
-        # The camera token: a fixed one at the start, later what the memory recalls.
-        address = retriever.address(encoded)
-        pose = self.pose_token if is_first else retriever.read(address, memory)
+            # Image side and recurrent state read each other, layer by layer.
+            patch_end = 1 + grid[0] * grid[1]
+            decoded = decode(
+                torch.cat((pose, self.decoder_embed(encoded), prompts), dim=1),
+                state,
+                self.dec_blocks,
+                self.dec_blocks_state,
+                self.dec_norm,
+                self.dec_norm_state,
+                constants.with_prompts(found.patch_index),
+                with_gate=with_gate,
+                image_mask=_readable(patch_end, max_people, num_people) if has_slots else None,
+            )
+            last = decoded.image_layers[-1]
+            pose, human = last[:, :1], last[0, patch_end:]
+            layers = (encoded, *(layer[:, 1:patch_end] for layer in decoded.image_layers))
+            new_memory = retriever.write(address, pose, memory)
 
-        # Image side and recurrent state read each other, layer by layer.
-        decoded = decode(
-            torch.cat((pose, self.decoder_embed(encoded), prompts), dim=1),
-            state,
-            self.dec_blocks,
-            self.dec_blocks_state,
-            self.dec_norm,
-            self.dec_norm_state,
-            _with_prompts(constants, found.patch_index),
-            with_gate=with_gate,
-        )
-        last = decoded.image_layers[-1]
-        patch_end = 1 + grid[0] * grid[1]
-        pose, human = last[:, :1], last[0, patch_end:]
-        layers = (encoded, *(layer[:, 1:patch_end] for layer in decoded.image_layers))
-
-        # Read the answers off the tokens.
-        points_camera, confidence = points_from_raw(heads.dpt_self(layers, grid))
-        optional = self._optional_outputs(outputs, layers, pose, grid, constants)
+            # Read the answers off the tokens.
+            points_camera, confidence = points_from_raw(heads.dpt_self(layers, grid))
+            optional = self._optional_outputs(outputs, layers, pose, grid, constants)
         return NetworkOutput(
             points_camera=points_camera,
             confidence=confidence,
             camera_pose=pose_from_raw(heads.pose_head(pose)[0, 0]),
-            person_probability=unfold_mask(heads.mlp_msk(appearance)),
+            person_probability=self._mask(appearance, height, width, whole="mask" in outputs),
             peaks=peaks,
             detections=found,
             people=heads.people(human, appearance_found[0]),
             human_tokens=human,
+            num_people=num_people,
             state=decoded.state,
-            memory=retriever.write(address, pose, memory),
+            memory=new_memory,
             gate=decoded.gate,
             **optional,
         )
 
+    def _encode(self, image: Tensor, constants: SizeConstants) -> Tensor:
+        # Tokens between layers are float32, in whatever the layers multiply.
+        tokens = self.patch_embed(image).float()
+        return self.enc_norm(run_blocks(self.enc_blocks, tokens, constants.encoder))
+
     def _detect(
         self,
         appearance: Tensor,
-        height_px: int,
-        width_px: int,
+        height: int,
+        width: int,
         min_score: float,
         max_people: int | None,
-    ) -> tuple[Tensor, Detections]:
-        square_px = self.config.human_size_px
+        has_slots: bool,
+    ) -> tuple[Tensor, Detections, Tensor]:
         side = math.isqrt(appearance.shape[1])
-        scores = probability(self.downstream_head.mlp_classif(appearance)).view(side, side)
-        peaks = keep_peaks(scores)
-        chosen = choose_peaks(peaks, min_score, max_people)
-        found = locate_people(
-            chosen,
-            peaks.flatten()[chosen],
-            self.downstream_head.mlp_offset(appearance[0, chosen]),
-            square_px=square_px,
-            width_px=width_px,
-            height_px=height_px,
-            patch_px=self.config.patch_px,
-        )
-        return peaks, found
+        with exact(appearance.device):
+            scores = probability(self.downstream_head.mlp_classif(appearance)).view(side, side)
+            peaks = keep_peaks(scores)
+            if has_slots:
+                assert max_people is not None, "forward has checked this"
+                chosen, num_people = fill_slots(peaks, min_score, max_people)
+            else:
+                chosen = choose_peaks(peaks, min_score, max_people)
+                num_people = torch.full((), len(chosen), device=chosen.device)
+            found = locate_people(
+                chosen,
+                peaks.flatten()[chosen],
+                self.downstream_head.mlp_offset(appearance[0, chosen]),
+                square_px=self.config.human_size_px,
+                width_px=width,
+                height_px=height,
+                patch_px=self.config.patch_px,
+            )
+        return peaks, found, num_people
+
+    def _mask(self, appearance: Tensor, height: int, width: int, *, whole: bool) -> Tensor:
+        """Person probability of the square image; beside the picture only where wanted, else 0."""
+        side = math.isqrt(appearance.shape[1])
+        rows = slice(0, side) if whole else picture_rows(side, width, height)
+        tokens = appearance.unflatten(1, (side, side))[:, rows].flatten(1, 2)
+        return unfold_mask(self.downstream_head.mlp_msk(tokens), side, rows.start)
 
     def _optional_outputs(
         self,
@@ -303,6 +385,12 @@ class Human3R(nn.Module):
                 f"{', '.join(sorted(OPTIONAL_OUTPUTS))}."
             )
 
+    def look_up(self, image: Tensor) -> tuple[SizeConstants, Tensor]:
+        """What ``answer`` needs besides images of this size; kept until weights change."""
+        height, width = image.shape[-2:]
+        grid = (height // self.config.patch_px, width // self.config.patch_px)
+        return self.size_constants(grid, image.device), self.backbone.positions()
+
     def size_constants(self, grid: tuple[int, int], device: torch.device) -> SizeConstants:
         """Rotary tables of images with so many rows and columns of patches; kept for later."""
         key = (grid, device, self.rope_dtype)
@@ -311,63 +399,16 @@ class Human3R(nn.Module):
                 self._constants.clear()
             # Ordinary tensors serve training as well; those born in inference mode would not.
             with torch.inference_mode(False), torch.no_grad():
-                self._constants[key] = self._make_constants(grid, device)
+                self._constants[key] = SizeConstants.at(
+                    self.config, grid, device, _ROPE_ROUNDING[self.rope_dtype]
+                )
         return self._constants[key]
 
-    def _make_constants(self, grid: tuple[int, int], device: torch.device) -> SizeConstants:
-        config = self.config
-        image_size = config.decoder_width // config.decoder_heads
-        state_size = config.decoder_width // config.state_heads
-        encoder_size = config.encoder_width // config.encoder_heads
-        patches = patch_positions(grid).to(device)
-        state = state_positions(config.state_tokens).to(device)
-        pose = torch.full((1, 2), POSE_POSITION, device=device)
 
-        def table(
-            positions: Tensor, head_size: int, rounding: torch.dtype | None = None
-        ) -> RotaryTable:
-            return RotaryTable.at(positions, head_size, config.rope_base, rounding)
-
-        return SizeConstants(
-            encoder=table(patches, encoder_size, _ROPE_ROUNDING[self.rope_dtype]),
-            patches=table(patches, image_size),
-            pose=table(pose, image_size),
-            patches_for_state=table(patches, state_size),
-            pose_for_state=table(pose, state_size),
-            state_for_image=table(state, image_size),
-            state_for_state=table(state, state_size),
-        )
-
-
-POSE_POSITION = -1
-"""Rotary position of the camera token, in y and x."""
-
-
-def patch_positions(grid: tuple[int, int]) -> Tensor:
-    """Rotary positions (y, x) of the patches, row by row, [rows * columns, 2]."""
-    y, x = torch.meshgrid(torch.arange(grid[0]), torch.arange(grid[1]), indexing="ij")
-    return torch.stack((y, x), dim=-1).flatten(0, 1)
-
-
-def state_positions(num_tokens: int) -> Tensor:
-    """Rotary positions (y, x) of the state tokens, laid out in rows of an even length."""
-    width = math.isqrt(num_tokens)
-    width += width % 2
-    index = torch.arange(num_tokens)
-    return torch.stack((index // width, index % width), dim=-1)
-
-
-def _with_prompts(constants: SizeConstants, patch_index: Tensor) -> StreamPositions:
-    """Tables of [pose | patches | prompts]; a prompt sits where its backbone patch does."""
-    patches, patches_for_state = constants.patches, constants.patches_for_state
-    return StreamPositions(
-        image_for_image=constants.pose.then(patches, patches.rows(patch_index)),
-        state_for_image=constants.state_for_image,
-        image_for_state=constants.pose_for_state.then(
-            patches_for_state, patches_for_state.rows(patch_index)
-        ),
-        state_for_state=constants.state_for_state,
-    )
+def _readable(patch_end: int, slots: int, num_people: Tensor) -> Tensor:
+    """Which tokens [1, 1, 1, tokens] are read: camera, patches, and the people that exist."""
+    is_person = torch.arange(slots, device=num_people.device) < num_people
+    return torch.cat((is_person.new_ones(patch_end), is_person))[None, None, None]
 
 
 def _token(*shape: int) -> nn.Parameter:

@@ -10,6 +10,7 @@ from torch import Tensor
 from human3r.checks import check_rgb_image
 from human3r.errors import InputError
 from human3r.geometry.camera import square_offset_px
+from human3r.streaming.device_resize import resize
 from human3r.types import ImageGeometry
 
 PATCH_PX = 16
@@ -89,8 +90,18 @@ def normalise(
     image: UInt8[np.ndarray, "height width 3"], device: torch.device | str
 ) -> Float[Tensor, "1 3 height width"]:
     """8-bit RGB as [-1, 1] on the device; the bytes travel, not the floats."""
-    pixels = torch.from_numpy(image).to(device).permute(2, 0, 1)[None]
-    return (pixels.float() / 255 - 0.5) / 0.5
+    return _normalised(_upload(image, device))
+
+
+def _upload(image: np.ndarray, device: torch.device | str) -> Tensor:
+    pixels = torch.from_numpy(np.ascontiguousarray(image))
+    if torch.device(device).type == "cuda":
+        pixels = pixels.pin_memory()  # Only from there the copy runs beside the host.
+    return pixels.to(device, non_blocking=True)
+
+
+def _normalised(pixels: Tensor) -> Tensor:
+    return (pixels.permute(2, 0, 1)[None].float() / 255 - 0.5) / 0.5
 
 
 def pad_to_square(
@@ -138,3 +149,34 @@ def prepare(
     network_image, geometry = resize_and_crop(image, size_px)
     pixels = normalise(network_image, device)
     return network_image, geometry, pixels, pad_to_square(pixels, human_size_px)
+
+
+def prepare_on_device(
+    image: np.ndarray, size_px: int, human_size_px: int, device: torch.device | str
+) -> tuple[
+    UInt8[Tensor, "network_height network_width 3"],
+    ImageGeometry,
+    Float[Tensor, "1 3 network_height network_width"],
+    Float[Tensor, "1 3 side side"],
+]:
+    """As ``prepare``, with everything done on the device; the 8-bit image stays there, too.
+
+    Not yet measured on a GPU.
+
+    Raises:
+        ShapeError: not an image.
+        InputError: too narrow.
+    """
+    check_rgb_image(image)
+    height, width = image.shape[:2]
+    geometry = fit_geometry(width, height, size_px)
+    resized = resize(
+        _upload(image, device),
+        geometry.resized_width_px,
+        geometry.resized_height_px,
+        lanczos=max(width, height) > size_px,
+    )
+    top, left = geometry.crop_top_px, geometry.crop_left_px
+    cropped = resized[top : top + geometry.height_px, left : left + geometry.width_px]
+    pixels = _normalised(cropped)
+    return cropped, geometry, pixels, pad_to_square(pixels, human_size_px)

@@ -16,8 +16,10 @@ from human3r.config import Settings
 from human3r.errors import InputError, NonFiniteError, StreamOrderError
 from human3r.geometry.camera import estimate_focal, network_from_square
 from human3r.geometry.rigid import chain, matrix_from_pose
+from human3r.model.execution import Runner
 from human3r.model.network import Human3R, NetworkOutput
-from human3r.streaming.preprocess import crop_from_square, prepare
+from human3r.streaming.download import download
+from human3r.streaming.preprocess import crop_from_square, prepare, prepare_on_device
 from human3r.streaming.state import RecurrentState, StreamState
 from human3r.tracking.association import TrackMemory, associate, forget
 from human3r.types import (
@@ -49,7 +51,8 @@ class _Prepared:
     """A frame as the network takes it."""
 
     stamp_ns: int
-    image: np.ndarray
+    image: np.ndarray | Tensor
+    """(height, width, 3) uint8; a tensor where it was made on the device."""
     geometry: ImageGeometry
     pixels: Tensor
     human_pixels: Tensor
@@ -64,10 +67,21 @@ class StreamSession:
         network: in evaluation mode, on its device.
         body_model: on the same device; None leaves joints and vertices empty.
         settings: the network's settings are fixed here, ``apply`` changes the live ones.
+        runner: runs the network; sessions that share one share what it has compiled.
     """
 
-    def __init__(self, network: Human3R, body_model: BodyModel | None, settings: Settings) -> None:
+    def __init__(
+        self,
+        network: Human3R,
+        body_model: BodyModel | None,
+        settings: Settings,
+        runner: Runner | None = None,
+    ) -> None:
         self._network = network
+        self._run_network = runner or Runner(network, settings.model.execution)
+        # Eager runs are those that are compared, so their images are Pillow's to the last bit.
+        on_device = network.device.type == "cuda" and settings.model.execution != "eager"
+        self._prepare_image = prepare_on_device if on_device else prepare
         self._body_model = body_model
         self._settings = settings
         self._ttt3r = settings.model.ttt3r
@@ -112,9 +126,8 @@ class StreamSession:
         clock.lap("network")
         view = views[0]
         mesh = self.bodies(view)
-        people = _people(view, mesh, prepared.geometry, self._network.config.human_size_px)
         clock.lap("bodies")
-        estimate = self._estimate(prepared, view, people, update)
+        estimate = self._estimate(prepared, view, mesh, update)
         clock.lap("geometry")
         self._state = state
         estimate.timings_s.update(clock.laps_s)
@@ -139,6 +152,7 @@ class StreamSession:
         Raises:
             InputError, StreamOrderError, NonFiniteError: as in ``push``.
         """
+        outputs = {*outputs, "mask"}
         views, self._state = self._run(self._prepare(frame), update, outputs, None)
         return views
 
@@ -214,7 +228,9 @@ class StreamSession:
                 "frame. Drop late frames, or call reset() when the clock was set back."
             )
         network = self._network
-        prepared = prepare(image, self._size_px, network.config.human_size_px, network.device)
+        prepared = self._prepare_image(
+            image, self._size_px, network.config.human_size_px, network.device
+        )
         return _Prepared(int(frame.stamp_ns), *prepared)
 
     def _run(
@@ -260,7 +276,7 @@ class StreamSession:
         is_reset: bool = False,
         is_overlap: bool = False,
     ) -> tuple[View, StreamState]:
-        output = self._network(
+        output = self._run_network(
             frame.pixels,
             frame.human_pixels,
             state.recurrent.tokens,
@@ -271,9 +287,21 @@ class StreamSession:
             with_gate=self._ttt3r,
             outputs=outputs,
         )
-        _check_finite(output)
-        track_ids, tracks = associate(state.tracks, to_numpy(output.human_tokens), frame.stamp_ns)
-        segment_from_camera = matrix_from_pose(output.camera_pose.cpu().double()).numpy()
+        # One transfer, which is also where the host waits for the device.
+        found = download(
+            {
+                "sums": _sums(output),
+                "num_people": output.num_people,
+                "human_tokens": output.human_tokens,
+                "camera_pose": output.camera_pose,
+            }
+        )
+        _check_finite(output, found["sums"])
+        output = output.of_people(int(found["num_people"]))
+        human_tokens = found["human_tokens"][: len(output.human_tokens)]
+        track_ids, tracks = associate(state.tracks, human_tokens, frame.stamp_ns)
+        camera_pose = torch.from_numpy(found["camera_pose"]).double()
+        segment_from_camera = matrix_from_pose(camera_pose).numpy()
         view = View(
             output=output,
             is_reset=is_reset,
@@ -286,36 +314,44 @@ class StreamSession:
         return view, replace(state, recurrent=recurrent, tracks=tracks)
 
     def _estimate(
-        self, frame: _Prepared, view: View, people: tuple[PersonEstimate, ...], update: bool
+        self, frame: _Prepared, view: View, mesh: BodyMesh | None, update: bool
     ) -> FrameEstimate:
         output, geometry = view.output, frame.geometry
         width, height = geometry.width_px, geometry.height_px
-        focal = float(estimate_focal(output.points_camera))
-        mask = crop_from_square(output.person_probability, width, height)
+        wanted = {
+            "points_camera": output.points_camera,
+            "confidence": output.confidence,
+            "person_probability": crop_from_square(output.person_probability, width, height),
+            "focal": estimate_focal(output.points_camera),
+        }
+        if isinstance(frame.image, Tensor):
+            wanted["image"] = frame.image
+        if output.points_world is not None:
+            wanted["points_world"] = self._points_world(output.points_world)
+        wanted |= _people_tensors(view, mesh, geometry, self._network.config.human_size_px)
+        host = download(wanted)
+        focal = float(host["focal"])
         return FrameEstimate(
             stamp_ns=frame.stamp_ns,
             session=self._state.session,
             frame_index=self._state.frame_index,
             geometry=geometry,
-            image=frame.image,
-            points_camera=to_numpy(output.points_camera),
-            confidence=to_numpy(output.confidence),
-            person_probability=to_numpy(mask),
+            image=host.get("image", frame.image),
+            points_camera=host["points_camera"],
+            confidence=host["confidence"],
+            person_probability=host["person_probability"],
             world_from_camera=view.world_from_camera,
             intrinsics=Intrinsics(focal, focal, width // 2, height // 2, width, height),
-            people=people,
+            people=_people(view, host, geometry),
             state_updated=update,
-            points_world=self._points_world(output),
+            points_world=host.get("points_world"),
         )
 
-    def _points_world(self, output: NetworkOutput) -> np.ndarray | None:
-        if output.points_world is None:
-            return None
+    def _points_world(self, points_segment: Tensor) -> Tensor:
         world_from_segment = torch.from_numpy(self._state.world_from_segment).to(
-            output.points_world.device, torch.float32
+            points_segment.device, torch.float32
         )
-        rotated = output.points_world @ world_from_segment[:3, :3].T
-        return to_numpy(rotated + world_from_segment[:3, 3])
+        return points_segment @ world_from_segment[:3, :3].T + world_from_segment[:3, 3]
 
 
 class _Clock:
@@ -330,17 +366,8 @@ class _Clock:
         self.laps_s[name], self._last = now - self._last, now
 
 
-def to_numpy(tensor: Tensor) -> np.ndarray:
-    """A tensor as a contiguous array on the host."""
-    return np.ascontiguousarray(tensor.detach().cpu().numpy())
-
-
-def _check_finite(output: NetworkOutput) -> None:
-    """Nothing, when all that leaves the network or enters the state is finite.
-
-    Raises:
-        NonFiniteError: NaN or infinity; the message names the outputs.
-    """
+def _checked(output: NetworkOutput) -> dict[str, Tensor]:
+    """All that leaves the network or enters the state."""
     tensors = {
         "points": output.points_camera,
         "confidence": output.confidence,
@@ -358,10 +385,22 @@ def _check_finite(output: NetworkOutput) -> None:
         "world points": output.points_world,
         "rgb": output.rgb,
     }
-    present = {name: tensor for name, tensor in tensors.items() if tensor is not None}
-    # One transfer for all, which is also where the host waits for the device.
-    finite = torch.stack([tensor.isfinite().all() for tensor in present.values()]).tolist()
-    broken = [name for name, is_finite in zip(present, finite, strict=True) if not is_finite]
+    return {name: tensor for name, tensor in tensors.items() if tensor is not None}
+
+
+def _sums(output: NetworkOutput) -> Float[Tensor, " checked"]:
+    """One sum per checked tensor: not finite where any of its numbers is not."""
+    return torch.stack([tensor.sum() for tensor in _checked(output).values()])
+
+
+def _check_finite(output: NetworkOutput, sums: Float[np.ndarray, " checked"]) -> None:
+    """Nothing, when all sums are finite.
+
+    Raises:
+        NonFiniteError: NaN or infinity; the message names the outputs.
+    """
+    names = _checked(output)
+    broken = [name for name, total in zip(names, sums, strict=True) if not np.isfinite(total)]
     if broken:
         raise NonFiniteError(
             f"the network's {', '.join(broken)} hold NaN or infinity; expected finite numbers. "
@@ -370,30 +409,44 @@ def _check_finite(output: NetworkOutput) -> None:
         )
 
 
-def _people(
+def _people_tensors(
     view: View, mesh: BodyMesh | None, geometry: ImageGeometry, square_px: int
+) -> dict[str, Tensor]:
+    """What is to be downloaded about people; nothing where there is nobody."""
+    people, found = view.output.people, view.output.detections
+    if not len(view.track_ids):
+        return {}
+    meshes = {} if mesh is None else {"joints": mesh.joints, "vertices": mesh.vertices}
+    return {
+        "heads": network_from_square(
+            found.head_square_px, square_px, geometry.width_px, geometry.height_px
+        ),
+        "scores": found.scores,
+        "rotations": people.rotations,
+        "betas": people.betas,
+        "expression": people.expression,
+        "head_camera": people.head_camera,
+        **meshes,
+    }
+
+
+def _people(
+    view: View, host: dict[str, np.ndarray], geometry: ImageGeometry
 ) -> tuple[PersonEstimate, ...]:
-    output = view.output
-    people, found = output.people, output.detections
     if not len(view.track_ids):
         return ()
-    head_network = network_from_square(
-        found.head_square_px, square_px, geometry.width_px, geometry.height_px
-    )
     # The network counts from pixel corners, pixel coordinates from the first pixel's centre.
-    heads = geometry.source_from_network(to_numpy(head_network) - 0.5).astype(np.float32)
-    scores = to_numpy(found.scores)
-    rotations, betas = to_numpy(people.rotations), to_numpy(people.betas)
-    expression, head_camera = to_numpy(people.expression), to_numpy(people.head_camera)
-    nothing = np.zeros((len(betas), 0, 3), np.float32)
-    joints = nothing if mesh is None else to_numpy(mesh.joints)
-    vertices = nothing if mesh is None else to_numpy(mesh.vertices)
+    heads = geometry.source_from_network(host["heads"] - 0.5).astype(np.float32)
+    nothing = np.zeros((len(view.track_ids), 0, 3), np.float32)
+    joints, vertices = host.get("joints", nothing), host.get("vertices", nothing)
     return tuple(
         PersonEstimate(
             track_id=int(track_id),
-            score=float(scores[i]),
+            score=float(host["scores"][i]),
             head_px=heads[i],
-            body=BodyParameters(rotations[i], betas[i], expression[i], head_camera[i]),
+            body=BodyParameters(
+                *(host[name][i] for name in ("rotations", "betas", "expression", "head_camera"))
+            ),
             joints_camera=joints[i],
             vertices_camera=vertices[i],
         )
