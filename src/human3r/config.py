@@ -85,6 +85,22 @@ class ModelSettings:
         "Precision in which the image encoder rotates queries and keys; float16 repeats the reference's rounding.",
         choices=("float32", "float16"),
     )
+    precision: str = setting(
+        "fp32",
+        "Type in which the large layers multiply; auto: bf16 where the device computes in it, else fp32.",
+        choices=("fp32", "bf16", "fp16", "auto"),
+    )
+    execution: str = setting(
+        "eager",
+        "eager: shapes follow the number of people; static: always people.max_count, so that the host never waits; compile: static through torch.compile; cuda_graph: static, recorded once and replayed. On a GPU all but eager also resize images there, which may round a grey level otherwise.",
+        choices=("eager", "static", "compile", "cuda_graph"),
+    )
+    threads: int = setting(
+        0,
+        "Processor threads for the network, for the whole process; 0: as many as PyTorch chooses.",
+        low=0,
+        high=256,
+    )
     deterministic: bool = setting(
         False,
         "Bitwise repeatable results on one machine, where PyTorch can; holds for the whole process.",
@@ -151,6 +167,11 @@ class InputSettings:
         low=0,
         high=60,
         live=True,
+        ros_only=True,
+    )
+    undistort: bool = setting(
+        False,
+        "Take the lens distortion that camera_info describes out of each image before the network.",
         ros_only=True,
     )
 
@@ -231,7 +252,7 @@ class PeopleSettings:
     )
     constant_shape: bool = setting(
         False,
-        "Give each person the average of all shapes seen so far, so that bones keep their lengths.",
+        "Give each person the average of their first 30 shapes, so that bones keep their lengths.",
         live=True,
         ros_only=True,
     )
@@ -272,6 +293,15 @@ class SceneSettings:
         live=True,
     )
     max_points: int = setting(20_000, "Points per cloud at most.", low=100, high=400_000, live=True)
+    rate_hz: float = setting(
+        0.0,
+        "Make depth, masks, clouds and map of at most this many frames per second; 0: of every one.",
+        unit="Hz",
+        low=0,
+        high=60,
+        live=True,
+        ros_only=True,
+    )
     edge_filter: float = setting(
         0.04,
         "Relative depth step that marks a flying pixel; 0: keep all.",
@@ -307,6 +337,53 @@ class SceneSettings:
 
 
 @dataclass(frozen=True)
+class MapSettings:
+    enabled: bool = setting(
+        True, "Accumulate the static scene in the level frame, people removed.", ros_only=True
+    )
+    voxel_m: float = setting(
+        0.05, "Side of the map's cubes.", unit="m", low=0.01, high=1, ros_only=True
+    )
+    max_voxels: int = setting(
+        500_000,
+        "Cubes kept at most; those not seen for the longest time go first.",
+        low=1000,
+        high=10_000_000,
+        ros_only=True,
+    )
+    min_observations: int = setting(
+        3,
+        "Frames a cube must have been seen in before it is published or saved.",
+        unit="frames",
+        low=1,
+        high=100,
+        live=True,
+        ros_only=True,
+    )
+    radius_m: float = setting(
+        15.0,
+        "Forget what is farther from the camera than this.",
+        unit="m",
+        low=1,
+        high=1000,
+        live=True,
+        ros_only=True,
+    )
+    publish_period_s: float = setting(
+        2.0,
+        "Time between two messages of the map at least, in ROS time.",
+        unit="s",
+        low=0.1,
+        high=60,
+        live=True,
+        ros_only=True,
+    )
+    directory: str = setting(
+        "", "Existing folder that ~/map/save writes to; empty: saving is refused.", ros_only=True
+    )
+
+
+@dataclass(frozen=True)
 class FramesSettings:
     level: str = setting(
         "human3r_odom", "Frame with z up whose origin is the session's first camera.", ros_only=True
@@ -316,22 +393,86 @@ class FramesSettings:
         "Frame that moves with the camera and gets the TF; empty: climb static transforms from the image's frame.",
         ros_only=True,
     )
+    anchor: str = setting(
+        "odom",
+        "Fixed frame of the robot, for tf.mode anchored and level.source tf.",
+        ros_only=True,
+    )
 
 
 @dataclass(frozen=True)
 class TfSettings:
     mode: str = setting(
         "none",
-        "none: broadcast nothing; odometry: level to base, for a camera without robot TF.",
-        choices=("none", "odometry"),
+        "none: broadcast nothing; odometry: level to base, for a camera without robot TF; anchored: anchor to level, for robots; inverse: base to level, for a quick look on a robot.",
+        choices=("none", "odometry", "inverse", "anchored"),
+        ros_only=True,
+    )
+    lookup_timeout_s: float = setting(
+        0.05,
+        "Wait this long for the robot's TF at the image's stamp.",
+        unit="s",
+        low=0,
+        high=1,
+        live=True,
+        ros_only=True,
+    )
+    future_offset_s: float = setting(
+        0.1,
+        "Mode anchored stamps its transform this far ahead, so that look-ups between frames succeed.",
+        unit="s",
+        low=0,
+        high=2,
+        live=True,
+        ros_only=True,
+    )
+    republish_hz: float = setting(
+        0.0,
+        "Mode anchored also repeats its last transform at this rate; 0: once per frame only. Leave it 0 for lock-step replay.",
+        unit="Hz",
+        low=0,
+        high=100,
+        live=True,
         ros_only=True,
     )
 
 
 @dataclass(frozen=True)
 class LevelSettings:
+    source: str = setting(
+        "camera",
+        "Where z up comes from. camera: the first camera is level but for level.pitch_rad; tf: frames.anchor is level; floor: the plane under people's feet.",
+        choices=("camera", "tf", "floor"),
+        ros_only=True,
+    )
     pitch_rad: float = setting(
-        0.0, "Tilt of the first camera, positive looks down.", unit="rad", low=-1.57, high=1.57
+        0.0,
+        "Tilt of the first camera for level.source camera, positive looks down.",
+        unit="rad",
+        low=-1.57,
+        high=1.57,
+    )
+
+
+@dataclass(frozen=True)
+class ScaleSettings:
+    mode: str = setting(
+        "network",
+        "Where metres come from. network: its own belief; fixed: scale.value; camera_height: the camera's height above the floor; odometry: the robot's own motion, from TF; depth: an aligned depth image on topic depth. The last two need the node.",
+        choices=("network", "fixed", "camera_height", "odometry", "depth"),
+    )
+    value: float = setting(
+        1.0,
+        "Metres per unit of the network, for scale.mode fixed.",
+        low=0.01,
+        high=100,
+    )
+    camera_height_m: float = setting(
+        0.0,
+        "Height of the camera above the floor, for scale.mode camera_height; 0: the node takes it from TF, above frames.base.",
+        unit="m",
+        low=0,
+        high=10,
     )
 
 
@@ -359,14 +500,53 @@ class OdometrySettings:
 
 @dataclass(frozen=True)
 class PublishSettings:
-    depth: bool = setting(True, "Offer depth/image and depth/camera_info.", ros_only=True)
-    mask: bool = setting(True, "Offer mask/image.", ros_only=True)
+    depth: bool = setting(
+        True, "Offer depth/image, depth/camera_info and depth/confidence.", ros_only=True
+    )
+    mask: bool = setting(True, "Offer mask/image and mask/labels.", ros_only=True)
     points: bool = setting(True, "Offer points, people included.", ros_only=True)
     scene: bool = setting(True, "Offer scene/points, people removed.", ros_only=True)
+    map: bool = setting(True, "Offer map/points, where map.enabled is set.", ros_only=True)
+    meshes: bool = setting(
+        False,
+        "Offer meshes and mesh_topology; check the licence of the body model before sharing them.",
+        ros_only=True,
+    )
     odometry: bool = setting(True, "Offer odometry.", ros_only=True)
     shape: bool = setting(
         True,
         "Fill in shape and expression coefficients; false protects what is near-biometric.",
+        ros_only=True,
+    )
+
+
+@dataclass(frozen=True)
+class DiagnosticsSettings:
+    period_s: float = setting(
+        1.0,
+        "Wall time between two reports on /diagnostics.",
+        unit="s",
+        low=0.1,
+        high=60,
+        live=True,
+        ros_only=True,
+    )
+    min_rate_hz: float = setting(
+        3.0,
+        "Warn when fewer frames per second were processed over 5 s; 0: never.",
+        unit="Hz",
+        low=0,
+        high=120,
+        live=True,
+        ros_only=True,
+    )
+    max_latency_s: float = setting(
+        0.5,
+        "Warn when frames took longer than this from stamp to publication over 5 s, and leave out optional outputs after 10 such frames in a row; 0: never.",
+        unit="s",
+        low=0,
+        high=10,
+        live=True,
         ros_only=True,
     )
 
@@ -399,11 +579,14 @@ class Settings:
     session: SessionSettings = field(default_factory=SessionSettings)
     people: PeopleSettings = field(default_factory=PeopleSettings)
     scene: SceneSettings = field(default_factory=SceneSettings)
+    map: MapSettings = field(default_factory=MapSettings)
     frames: FramesSettings = field(default_factory=FramesSettings)
     tf: TfSettings = field(default_factory=TfSettings)
     level: LevelSettings = field(default_factory=LevelSettings)
+    scale: ScaleSettings = field(default_factory=ScaleSettings)
     odometry: OdometrySettings = field(default_factory=OdometrySettings)
     publish: PublishSettings = field(default_factory=PublishSettings)
+    diagnostics: DiagnosticsSettings = field(default_factory=DiagnosticsSettings)
     fault: FaultSettings = field(default_factory=FaultSettings)
 
     def __post_init__(self) -> None:
@@ -422,6 +605,26 @@ class Settings:
                 f"input.queue is {self.input.queue} with input.policy newest, which keeps one frame. "
                 "Set input.queue to 1, or input.policy to every."
             )
+
+        self._check_scale()
+        if self.input.undistort and self.input.camera_info == "ignore":
+            raise ConfigError(
+                "input.undistort is set with input.camera_info ignore, so nothing would say how the "
+                "lens bends. Set input.camera_info to optional or required, or input.undistort to "
+                "false."
+            )
+
+    def _check_scale(self) -> None:
+        scale = self.scale
+        for name, value, unused, mode in (
+            ("value", scale.value, 1.0, "fixed"),
+            ("camera_height_m", scale.camera_height_m, 0.0, "camera_height"),
+        ):
+            if value != unused and scale.mode != mode:
+                raise ConfigError(
+                    f"scale.{name} is {value} with scale.mode {scale.mode}, which does not use it. "
+                    f"Set scale.mode to {mode}, or leave scale.{name} at {unused}."
+                )
 
     def flat(self) -> dict[str, Value]:
         """Dotted name to value, in declaration order."""

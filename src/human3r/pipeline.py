@@ -19,10 +19,14 @@ from human3r.body.default import default_body_path
 from human3r.checks import check_rgb_image
 from human3r.config import Settings
 from human3r.errors import DeviceError, InputError
+from human3r.geometry.known_camera import seen_through
 from human3r.mapping.points import select_points, select_static_points
 from human3r.model.checkpoint import load_network
 from human3r.model.default import default_weights_path
+from human3r.model.execution import Runner
 from human3r.model.network import Human3R
+from human3r.model.precision import set_precision
+from human3r.scale import MetricScale
 from human3r.streaming.session import StreamSession
 from human3r.types import Frame, FrameEstimate, PointSet
 
@@ -40,13 +44,16 @@ class Pipeline:
         network: the Human3R network on its device.
         body_model: turns body parameters into joints and vertices.
         session: the recurrent stream; owns order, reset and identities.
+        scale: metres per unit of the network, applied to every result.
     """
 
     def __init__(self, network: Human3R, body_model: BodyModel, settings: Settings) -> None:
         self.settings = settings
         self.network = network
         self.body_model = body_model
-        self.session = StreamSession(network, body_model, settings)
+        self._runner = Runner(network, settings.model.execution)
+        self.session = StreamSession(network, body_model, settings, self._runner)
+        self.scale = MetricScale(settings)
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "Pipeline":
@@ -63,15 +70,18 @@ class Pipeline:
         if model.deterministic:
             # For the whole process: PyTorch knows no smaller scope. It warns where it cannot.
             torch.use_deterministic_algorithms(True, warn_only=True)
+        if model.threads:
+            torch.set_num_threads(model.threads)
         network = load_network(
             model.weights, device=device, rope_dtype=model.rope_dtype, sha256=model.sha256
         )
+        set_precision(network, model.precision)
         return cls(network, load_body_model(model.body_model, device), settings)
 
     def warm_up(self, width_px: int = 640, height_px: int = 480) -> None:
         """Run ``model.warmup_frames`` made-up frames of this size, then forget them."""
         noise = np.random.default_rng(0).integers(0, 255, (height_px, width_px, 3), np.uint8)
-        trial = StreamSession(self.network, self.body_model, self.settings)
+        trial = StreamSession(self.network, self.body_model, self.settings, self._runner)
         for index in range(self.settings.model.warmup_frames):
             trial.push(Frame(noise, stamp_ns=index + 1))
 
@@ -79,7 +89,8 @@ class Pipeline:
         """One frame in, everything known from it out.
 
         A frame without contrast is answered but does not enter the recurrent state, so a covered
-        lens cannot wipe out what the session has learnt.
+        lens cannot wipe out what the session has learnt. A frame's calibration, where it has one,
+        says along which rays people and points lie.
 
         Raises:
             InputError: unusable image, changed size, or a stamp that is not newer.
@@ -92,11 +103,19 @@ class Pipeline:
                 f"image: {width}x{height} is {height * width} pixels; input.max_pixels allows "
                 f"{self.settings.input.max_pixels}. Reduce the image or raise the limit."
             )
-        return self.session.push(frame, update=has_contrast(image))
+        estimate = self.session.push(frame, update=has_contrast(image))
+        if frame.intrinsics is not None:
+            estimate = seen_through(estimate, frame.intrinsics)
+        return self.scale.apply(estimate)
 
-    def points(self, estimate: FrameEstimate) -> PointSet:
-        """Points of scene and people: for obstacle avoidance."""
-        return select_points(estimate, self.settings.scene)
+    def points(self, estimate: FrameEstimate, labels: np.ndarray | None = None) -> PointSet:
+        """Points of scene and people: for obstacle avoidance.
+
+        Args:
+            estimate: one frame's result.
+            labels: (height, width) uint16, which person each pixel shows; None: looked for.
+        """
+        return select_points(estimate, self.settings.scene, labels)
 
     def scene_points(self, estimate: FrameEstimate) -> PointSet:
         """Points with the people taken out: for mapping."""
@@ -107,7 +126,8 @@ class Pipeline:
         if not estimate.people:
             return []
         betas = np.stack([person.body.betas for person in estimate.people])
-        return self.body_model.stature(torch.from_numpy(betas).to(self.network.device)).tolist()
+        statures = self.body_model.stature(torch.from_numpy(betas).to(self.network.device))
+        return (statures * estimate.scale).tolist()
 
     def reset(self, keep_world: bool = False) -> None:
         """Forget the recurrent state and begin a new session.
@@ -116,6 +136,7 @@ class Pipeline:
             keep_world: go on in the same world frame from the last pose.
         """
         self.session.reset(keep_world=keep_world)
+        self.scale.restart(keep_world=keep_world)
 
     def apply(self, settings: Settings) -> None:
         """Take over the live settings; those of the network and the device stay as built."""
@@ -125,7 +146,7 @@ class Pipeline:
     def close(self) -> None:
         """Give the device's memory back; the pipeline is of no use afterwards."""
         device = self.network.device
-        del self.session, self.network, self.body_model
+        del self.session, self.network, self.body_model, self._runner
         if device.type == "cuda":
             torch.cuda.empty_cache()
 

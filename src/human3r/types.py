@@ -6,6 +6,7 @@ camera of the first frame since the last reset that did not keep the world; tran
 metres, times nanoseconds or seconds as named.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -43,6 +44,9 @@ class Frame:
     """Calibration of ``image``, where known."""
     frame_id: str = "camera"
     """Name of the optical frame the image was taken in."""
+    raw_from_image: Callable[[np.ndarray], np.ndarray] | None = None
+    """Pixels (..., 2) of the picture as the lens drew it, from pixels of ``image``; None where
+    ``image`` is that picture."""
 
 
 @dataclass(frozen=True)
@@ -158,6 +162,8 @@ class FrameEstimate:
     people: tuple[PersonEstimate, ...]
     state_updated: bool = True
     """False when the frame was predicted but kept out of the recurrent state."""
+    scale: float = 1.0
+    """Factor already applied to all lengths; 1 means straight from the network."""
     points_world: np.ndarray | None = None
     """(height, width, 3) float32 metres from the world head; only when asked for."""
     timings_s: dict[str, float] = field(default_factory=dict)

@@ -254,7 +254,8 @@ def test_a_run_becomes_a_bag_with_the_messages_of_the_node(clip, arguments, tmp_
                 f"/human3r/{name}": 3
                 for name in (
                     *("humans", "status", "odometry", "depth/image", "depth/camera_info"),
-                    *("mask/image", "points", "scene/points"),
+                    *("depth/confidence", "mask/image", "mask/labels", "points", "scene/points"),
+                    "camera_info",
                 )
             },
         }

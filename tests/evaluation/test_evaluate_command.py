@@ -169,7 +169,7 @@ def test_the_benchmark_is_rendered_from_its_seeds(told, truths, tmp_path, monkey
 
 def test_without_a_renderer_the_command_says_what_to_install(told, tmp_path, monkeypatch):
     monkeypatch.setattr(synthetic_sequences, "find_spec", lambda name: None)
-    with pytest.raises(MissingExtraError, match=r"human3r\[synth\]"):
+    with pytest.raises(MissingExtraError, match=r"pip install -e '\.\[synth\]'"):
         call("synthetic", "--out", tmp_path / "out")
 
 

@@ -292,6 +292,20 @@ def test_every_number_lives_one_life(ids_of_frames, coast_s, confirm_frames):
             assert NEW not in life[life.index(OK) :] if OK in life else COASTING not in life
 
 
+@settings(max_examples=30, deadline=None)
+@given(streams(), st.sampled_from([0.3, 5.0]))
+def test_numbers_are_foretold_without_changing_the_story(ids_of_frames, coast_s):
+    chosen = with_settings(coast_s=coast_s)
+    told, plain = Tracker(), Tracker()
+    for frame, ids in enumerate(ids_of_frames):
+        estimate = estimate_of([person_at([0.3 * i, 0, 3], i) for i in ids], frame)
+        foretold = told.numbers(estimate, chosen)
+        said = told.update(estimate, chosen)
+        assert foretold == [one.number for one in said[: len(ids)]]
+        again = plain.update(estimate, chosen)
+        assert [(one.number, one.state) for one in again] == [(o.number, o.state) for o in said]
+
+
 @settings(max_examples=20, deadline=None)
 @given(streams())
 def test_the_same_stream_is_told_the_same_way(ids_of_frames):

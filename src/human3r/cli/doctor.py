@@ -6,15 +6,15 @@ import platform
 import shutil
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from human3r.cli.doctor_check import FAIL, NOTE, OK, Check
+from human3r.cli.doctor_graph import DEFAULT_NODE, graph_checks
 from human3r.errors import Human3RError
 
-OK, NOTE, FAIL = "ok", "note", "FAIL"
 _WANTED_RMEM_BYTES = 2**24
 _BRIDGE_MESSAGES = {
     # package: what of human3r_bridge needs it
@@ -24,45 +24,49 @@ _BRIDGE_MESSAGES = {
 }
 
 
-@dataclass(frozen=True)
-class Check:
-    """One line of the report."""
-
-    part: str
-    state: str
-    """ok, note (works without), or FAIL (the basics do not work)."""
-    seen: str
-    advice: str = ""
-
-
 def add_parser(commands: Any) -> None:
     """Add the subcommand."""
     parser = commands.add_parser(
         "doctor",
-        help="say what works on this machine and what is missing",
-        description="Checks Python, PyTorch, devices, ROS, network and files. Ends with 0 when "
-        "`human3r run` can work here.",
+        help="say what works on this machine and what is missing, or how a running node is",
+        description="Checks Python, PyTorch, devices, ROS, network and files, or with --graph a "
+        "running node. Ends with 0 when `human3r run` can work here, or when the node is well.",
     )
     parser.add_argument("--weights", metavar="FILE", help="weights file to check")
     parser.add_argument("--body-model", metavar="FILE", help="body model file to check")
     parser.add_argument(
         "--dds", action="store_true", help="also send a message to ourselves over DDS on loopback"
     )
+    parser.add_argument(
+        "--graph",
+        metavar="NODE",
+        nargs="?",
+        const=DEFAULT_NODE,
+        help="look at a running node instead: state, last failure, diagnostics, topics, rates and "
+        f"QoS (default: {DEFAULT_NODE})",
+    )
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the report; 1 when a basic part fails."""
-    checks = list(all_checks(args.weights, args.body_model, with_dds=args.dds))
+    if args.graph:
+        checks, ill = list(graph_checks(args.graph)), "Not well"
+        notes = list(dict.fromkeys(check.part for check in checks if check.state == NOTE))
+        well = f"It works; see the notes on {', '.join(notes)}." if notes else "All is well."
+    else:
+        checks = list(all_checks(args.weights, args.body_model, with_dds=args.dds))
+        well, ill = "Ready: human3r run works here.", "Not ready"
     if sys.stdout.isatty():
         _show_table(checks)
     else:
+        width = max(22, *(len(check.part) for check in checks))
         # Whole lines, so that they can be searched and pasted.
         for check in checks:
             advice = f" -> {check.advice}" if check.advice else ""
-            print(f"{check.part:<22} {check.state:<5} {check.seen}{advice}")
-    failed = [check.part for check in checks if check.state == FAIL]
-    print(f"Not ready: {', '.join(failed)}." if failed else "Ready: human3r run works here.")
+            print(f"{check.part:<{width}} {check.state:<5} {check.seen}{advice}")
+    failed = list(dict.fromkeys(check.part for check in checks if check.state == FAIL))
+    print(f"{ill}: {', '.join(failed)}." if failed else well)
     return 1 if failed else 0
 
 

@@ -101,7 +101,9 @@ def run(args: argparse.Namespace) -> int:
     from human3r.io.results import ResultFolder
     from human3r.io.sources import open_source
     from human3r.pipeline import Pipeline
+    from human3r.scale import check_without_node
 
+    check_without_node(settings)
     with open_source(
         args.source,
         topic=args.topic,

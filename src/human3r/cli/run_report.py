@@ -85,6 +85,7 @@ def write_about(
         "people_at_once": found.max_people,
         "ids": sorted(found.ids),
         "camera_path_m": round(found.path_length_m, 6),
+        "scale": round(pipeline.scale.value, 6),
         "seconds": round(found.seconds, 3),
         "rate_hz": round(found.rate_hz, 4),
         "stages_ms": {

@@ -49,6 +49,10 @@ class MeasureKind:
     """What human3r_mini is meant to reach on the easy half of the synthetic benchmark."""
 
 
+def _covered(title: str, wanted: float) -> MeasureKind:
+    return MeasureKind(f"{title} (wanted {wanted:.2f})", "", 3, None, "covariance of body poses")
+
+
 def _people(title: str, unit: str, digits: int, low: bool, goal: float | None = None):
     return MeasureKind(title, unit, digits, low, "people", goal)
 
@@ -73,6 +77,19 @@ MEASURES: dict[str, MeasureKind] = {
     "mask_iou": _people("person mask IoU", "", 3, False),
     "id_switches_per_1000_frames": _people("identity switches / 1000 frames", "", 2, True, 2),
     "idf1": _people("IDF1", "", 3, False),
+    **{
+        f"{name}_{suffix}": _covered(f"{title} {words}", wanted)
+        for name, title in (
+            ("along", "along the ray"),
+            ("across", "across the ray"),
+            ("rotation", "rotation"),
+            ("unseen", "all of these while unseen"),
+        )
+        for suffix, words, wanted in (
+            ("within_sigma", "inside one sigma", 0.683),
+            ("within_2_sigma", "inside two sigma", 0.954),
+        )
+    },
     "w_mpjpe_mm": MeasureKind("W-MPJPE", "mm", 1, True, "motion"),
     "wa_mpjpe_mm": MeasureKind("WA-MPJPE", "mm", 1, True, "motion"),
     "rte_percent": MeasureKind("RTE", "%", 2, True, "motion"),

@@ -8,11 +8,15 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from human3r.errors import InputError, NonFiniteError
+from human3r.evaluation.coverage_part import CoveragePart
 from human3r.evaluation.matched_frame import BodyScheme, MatchedFrame
 from human3r.evaluation.measures import SequenceResult
+from human3r.evaluation.pose_errors import PoseErrors
 from human3r.evaluation.sequence_evaluator import DepthProtocol, SequenceEvaluator
 from human3r.evaluation.truth import TrueView
+from human3r.model.weights_file import sha256_of
 from human3r.pipeline import Pipeline
+from human3r.tracking.covariance_file import find_covariance
 from human3r.types import FrameEstimate
 
 log = logging.getLogger(__name__)
@@ -101,11 +105,15 @@ class _Run:
     done: Evaluation = field(default_factory=Evaluation)
     began_s: float = field(default_factory=time.perf_counter)
 
+    def __post_init__(self) -> None:
+        self._covariance = find_covariance(self.pipeline.settings.model.weights, sha256_of)
+
     def sequence(self, sequence: TrueSequence) -> None:
         """One sequence, from a fresh state of the network to its result."""
         self.pipeline.reset()
+        settings = self.pipeline.settings
         with closing(
-            SequenceEvaluator(self.scheme, self.pipeline.settings, self.depth)
+            SequenceEvaluator(self.scheme, settings, self.depth, self._coverage())
         ) as evaluator:
             error = ""
             try:
@@ -116,6 +124,13 @@ class _Run:
             if self.done.was_interrupted:
                 return
             self.done.results.append(evaluator.result(sequence.name, sequence.group, error))
+
+    def _coverage(self) -> CoveragePart | None:
+        """The test of the published covariances; None where they are unknown."""
+        if self._covariance is None:
+            return None
+        errors = PoseErrors(self.pipeline.body_model, self.pipeline.settings)
+        return CoveragePart(errors, self._covariance)
 
     def _frames(self, sequence: TrueSequence, evaluator: SequenceEvaluator) -> None:
         with closing(sequence.views()) as views:

@@ -8,6 +8,7 @@ import numpy as np
 
 from human3r.config import Settings
 from human3r.evaluation.camera_part import CameraPart
+from human3r.evaluation.coverage_part import CoveragePart
 from human3r.evaluation.floor_part import FloorPart
 from human3r.evaluation.identity_part import IdentityPart
 from human3r.evaluation.matched_frame import BodyScheme, MatchedFrame, match_frame
@@ -36,8 +37,15 @@ class DepthProtocol:
 class SequenceEvaluator:
     """Feed it every frame in order, then ask for the result. Close it in any case."""
 
-    def __init__(self, scheme: BodyScheme, settings: Settings, depth: DepthProtocol) -> None:
+    def __init__(
+        self,
+        scheme: BodyScheme,
+        settings: Settings,
+        depth: DepthProtocol,
+        coverage: CoveragePart | None = None,
+    ) -> None:
         self._scheme = scheme
+        self._coverage = coverage
         self._people = PeoplePart(scheme)
         self._identity = IdentityPart()
         self._motion = MotionPart()
@@ -67,6 +75,8 @@ class SequenceEvaluator:
             self._has_people = True
             for part in (self._people, self._identity, self._motion, self._floor):
                 part.add(frame)
+            if self._coverage is not None:
+                self._coverage.add(frame)
         if estimate is not None:
             for part in (self._camera, self._depth, self._mask):
                 part.add(view, estimate)
@@ -79,6 +89,8 @@ class SequenceEvaluator:
             counts |= self._people.counts() | self._identity.counts()
             means |= self._people.means() | self._floor.means()
             means |= self._motion.means(self._rate_hz())
+            if self._coverage is not None:
+                means |= self._coverage.means()
             curves = self._people.curves()
         means |= self._camera.means() | self._depth.means()
         absurd = sorted(name for name, mean in means.items() if not math.isfinite(mean.value))

@@ -159,7 +159,8 @@ def require_renderer() -> None:
     if find_spec("numba") is None:
         raise MissingExtraError(
             "the synthetic benchmark is rendered with numba, which is not installed. "
-            "pip install 'human3r[synth]', or evaluate a folder of `human3r synth`."
+            "Install it, in the clone of human3r: pip install -e '.[synth]'; or evaluate a folder "
+            "of `human3r synth`."
         )
 
 

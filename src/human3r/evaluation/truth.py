@@ -50,6 +50,8 @@ class TruePeople:
     """(people,) share of the body within the image."""
     visible_share: np.ndarray | None = None
     """(people,) share of what is within the image that nothing else hides."""
+    root_rotations: np.ndarray | None = None
+    """(people, 3, 3): camera_from_body by SMPL-X axes, where the predicted bodies have the same."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -121,6 +123,7 @@ class FreeBodyScheme:
             contacts=truth.contacts,
             inside_share=inside,
             visible_share=visible,
+            root_rotations=truth.rotations[:, 0],
         )
         return TrueView(
             frame=Frame(view.image, view.stamp_ns),

@@ -29,14 +29,17 @@ def estimate_focal(
     v, u = torch.meshgrid(
         torch.arange(height, **like) - pp_v, torch.arange(width, **like) - pp_u, indexing="ij"
     )
-    pixels = torch.stack((u, v), dim=-1).flatten(0, 1)
-    rays = (points_camera[..., :2] / points_camera[..., 2:]).nan_to_num(0, 0, 0).flatten(-3, -2)
-    rays_pixels = (rays * pixels).sum(-1)
-    rays_rays = (rays * rays).sum(-1)
+    u, v = u.flatten(), v.flatten()
+    # The coordinates lie apart: sums over a last axis of two are slow on the CPU.
+    x, y, z = points_camera.flatten(-3, -2).unbind(-1)
+    ray_u, ray_v = (x / z).nan_to_num(0, 0, 0), (y / z).nan_to_num(0, 0, 0)
+    rays_pixels = ray_u * u + ray_v * v
+    rays_rays = ray_u * ray_u + ray_v * ray_v
     focal = rays_pixels.mean(-1) / rays_rays.mean(-1)
     for _ in range(_ITERATIONS):
-        residual = (pixels - focal[..., None, None] * rays).norm(dim=-1)
-        weight = 1 / residual.clamp_min(_MIN_RESIDUAL_PX)
+        off_u, off_v = u - focal[..., None] * ray_u, v - focal[..., None] * ray_v
+        residual = (off_u * off_u + off_v * off_v).sqrt()
+        weight = residual.clamp_min(_MIN_RESIDUAL_PX).reciprocal()
         focal = (weight * rays_pixels).mean(-1) / (weight * rays_rays).mean(-1)
     return focal.nan_to_num(0, 0, 0).clamp_min(0)
 

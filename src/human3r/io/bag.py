@@ -33,6 +33,8 @@ class BagSource(FrameSource):
     """
 
     skips_damaged = True
+    recorded_ns: int | None = None
+    """When the frame delivered last was recorded."""
 
     def __init__(self, path: Path, selection: Selection, topic: str | None) -> None:
         super().__init__(path.name, selection)
@@ -87,7 +89,7 @@ class BagSource(FrameSource):
         message = self._message(connection, data)
         decode = rgb_from_image if connection.msgtype == _RAW else rgb_from_compressed
         image = decode(message, what, self.selection)
-        header = message.header
+        header, self.recorded_ns = message.header, recorded_ns
         stamp_ns = header.stamp.sec * 1_000_000_000 + header.stamp.nanosec
         if stamp_ns <= 0:
             stamp_ns = recorded_ns

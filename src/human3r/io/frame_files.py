@@ -59,6 +59,7 @@ def frame_arrays(estimate: FrameEstimate) -> dict[str, np.ndarray]:
         "source_intrinsics": geometry.source_intrinsics(estimate.intrinsics).matrix(),
         "source_size": np.array([geometry.source_width_px, geometry.source_height_px]),
         "world_from_camera": estimate.world_from_camera,
+        "scale": np.array(estimate.scale, np.float64),
     }
 
 

@@ -101,8 +101,10 @@ def intrinsics_from_camera_info(message: Any, width_px: int, height_px: int) -> 
     if not (0 <= cx < width_px and 0 <= cy < height_px):
         return None
     return Intrinsics(
-        fx=k[0] / bin_x * scale_x,
-        fy=k[4] / bin_y * scale_y,
+        # Plain floats: a numpy scalar would make float64 of float32 points, and other last digits
+        # than the node's.
+        fx=float(k[0] / bin_x * scale_x),
+        fy=float(k[4] / bin_y * scale_y),
         cx=float(cx),
         cy=float(cy),
         width_px=width_px,

@@ -50,16 +50,25 @@ class SceneFile:
 
 
 def write_ply(
-    path: Path, points: Float[np.ndarray, "points 3"], colors: UInt8[np.ndarray, "points 3"]
+    path: Path,
+    points: Float[np.ndarray, "points 3"],
+    colors: UInt8[np.ndarray, "points 3"],
+    axes: str = "metres; x right, y down, z forward of the first camera",
 ) -> None:
     """Coloured points as a binary little-endian PLY file.
+
+    Args:
+        path: the file to be.
+        points: in the frame that ``axes`` names.
+        colors: RGB.
+        axes: one line that goes into the file as a comment.
 
     Raises:
         OutputError: it cannot be written.
     """
     header = (
         "ply\nformat binary_little_endian 1.0\n"
-        "comment metres; x right, y down, z forward of the first camera\n"
+        f"comment {axes}\n"
         f"element vertex {len(points)}\n"
         "property float x\nproperty float y\nproperty float z\n"
         "property uchar red\nproperty uchar green\nproperty uchar blue\nend_header\n"

@@ -127,6 +127,22 @@ class Tracker:
         """A reset: whoever comes next is new, and nothing more is said about the others."""
         self._tracks.clear()
 
+    def numbers(self, estimate: FrameEstimate, settings: PeopleSettings) -> list[int]:
+        """The numbers that ``update`` will give to the estimate's people, in their order.
+
+        For whatever must be known of a person before the frame is told, such as their shape.
+        """
+        self._rejoin(estimate, settings)
+        numbers, next_number = [], self._next_number
+        for person in estimate.people:
+            track = self._tracks.get(person.track_id)
+            if track is None:
+                numbers.append(max(self._offset + person.track_id, next_number))
+                next_number = numbers[-1] + 1
+            else:
+                numbers.append(track.number)
+        return numbers
+
     def update(self, estimate: FrameEstimate, settings: PeopleSettings) -> list[TrackedPerson]:
         """Everybody known after a frame.
 

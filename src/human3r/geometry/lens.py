@@ -1,0 +1,134 @@
+"""Lens distortion as ROS camera_info describes it, and pictures without it.
+
+The formulas are OpenCV's (calib3d "Camera Calibration" and "Fisheye camera model"): plumb_bob and
+rational_polynomial are Brown's radial and tangential terms, equidistant is Kannala and Brandt's
+polynomial in the angle from the optical axis.
+"""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from human3r.errors import InputError
+from human3r.types import Intrinsics
+
+_NUM_COEFFICIENTS = {
+    "plumb_bob": (4, 5),
+    "rational_polynomial": (8, 12, 14),
+    "equidistant": (4,),
+}
+MODELS = tuple(_NUM_COEFFICIENTS)
+"""Distortion models of camera_info that can be undone."""
+_STEPS = 400
+_CENTRE = np.eye(3)
+
+
+class Lens:
+    """Between a distorted picture and the pinhole picture of the same size that is made of it.
+
+    Attributes:
+        raw: the camera matrix that goes with the distortion.
+        rectified: the pinhole camera of the picture without distortion.
+    """
+
+    def __init__(
+        self, model: str, coefficients: Sequence[float], raw: Intrinsics, rectified: Intrinsics
+    ) -> None:
+        """Prepare the remapping tables, about 6 bytes per pixel.
+
+        Args:
+            model: one of ``MODELS``.
+            coefficients: as many as the model has, finite.
+            raw: of the picture as it is taken.
+            rectified: of the picture to be made, the same size.
+
+        Raises:
+            InputError: unknown model, a wrong number of coefficients, or a distortion that folds
+                the picture over itself.
+        """
+        if model not in _NUM_COEFFICIENTS:
+            raise InputError(
+                f"distortion_model is {model[:40]!r}; expected one of {', '.join(MODELS)}. Rectify "
+                "the images with the camera's own tools."
+            )
+        if len(coefficients) not in _NUM_COEFFICIENTS[model]:
+            wanted = " or ".join(map(str, _NUM_COEFFICIENTS[model]))
+            raise InputError(
+                f"{model} comes with {len(coefficients)} coefficients; expected {wanted}. "
+                "Calibrate the camera again."
+            )
+        self.raw, self.rectified = raw, rectified
+        self._is_fisheye = model == "equidistant"
+        self._coefficients = np.asarray(coefficients, np.float64)
+        self._reach = _reach(rectified)
+        self._check_monotonic(model)
+        make = cv2.fisheye.initUndistortRectifyMap if self._is_fisheye else None
+        make = make or cv2.initUndistortRectifyMap
+        size = (rectified.width_px, rectified.height_px)
+        self._maps = make(
+            raw.matrix(), self._coefficients, _CENTRE, rectified.matrix(), size, cv2.CV_16SC2
+        )
+
+    def rectify(self, image: np.ndarray) -> np.ndarray:
+        """The picture without distortion; black where the lens shows nothing.
+
+        Args:
+            image: (height, width, channels) uint8 of the size of ``raw``.
+        """
+        return cv2.remap(image, *self._maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+
+    def raw_from_rectified(self, pixels: np.ndarray) -> np.ndarray:
+        """Pixels (..., 2) of the distorted picture from those of the picture without distortion.
+
+        Far outside the picture, where the formulas mean nothing, the lens goes on outwards; NaN
+        stays NaN.
+        """
+        camera = self.rectified
+        pixels = np.asarray(pixels, np.float64)
+        if pixels.size == 0:
+            return pixels
+        rays = (pixels - [camera.cx, camera.cy]) / [camera.fx, camera.fy]
+        radius = np.linalg.norm(rays, axis=-1, keepdims=True)
+        beyond = np.maximum(radius / self._reach, 1.0)
+        centre = [self.raw.cx, self.raw.cy]
+        return centre + (self._distorted(rays / beyond) - centre) * beyond
+
+    def _distorted(self, rays: np.ndarray) -> np.ndarray:
+        """Raw pixels (..., 2) of directions (x / z, y / z)."""
+        flat = np.ascontiguousarray(rays.reshape(-1, 1, 2))
+        k = self.raw
+        if self._is_fisheye:
+            bent = cv2.fisheye.distortPoints(flat, _CENTRE, self._coefficients)
+        else:
+            ahead = np.dstack([flat, np.ones(flat.shape[:2])])
+            zero = np.zeros(3)
+            bent, _ = cv2.projectPoints(ahead, zero, zero, _CENTRE, self._coefficients)
+        return bent.reshape(rays.shape) * [k.fx, k.fy] + [k.cx, k.cy]
+
+    def _check_monotonic(self, model: str) -> None:
+        """A lens shows what is farther out farther out, everywhere in the picture.
+
+        Raises:
+            InputError: this one does not.
+        """
+        radii = np.linspace(0.0, self._reach, _STEPS)
+        for angle in np.linspace(0.0, 2 * np.pi, 16, endpoint=False):
+            outwards = np.array([np.cos(angle), np.sin(angle)])
+            # Numbers beyond all bounds are found out below.
+            with np.errstate(all="ignore"):
+                bent = self._distorted(radii[:, None] * outwards)
+                steps = np.diff(bent, axis=0) @ outwards
+            if not (np.isfinite(bent).all() and (steps > 0).all()):
+                raise InputError(
+                    f"the {model} distortion {np.round(self._coefficients, 4).tolist()} folds the "
+                    "image over itself inside its borders; expected one that fits the lens. "
+                    "Calibrate the camera again."
+                )
+
+
+def _reach(camera: Intrinsics) -> float:
+    """Distance from the axis, at depth 1, of the picture's farthest corner."""
+    x = np.array([-0.5, camera.width_px - 0.5]) - camera.cx
+    y = np.array([-0.5, camera.height_px - 0.5]) - camera.cy
+    return float(np.hypot(np.abs(x / camera.fx).max(), np.abs(y / camera.fy).max()))

@@ -1,0 +1,200 @@
+"""The factor between network and metres: chosen by ``scale.mode``, the same for all lengths.
+
+A measured factor is followed slowly, so that nobody seems to jump, and only when it differs from
+the one in use by more than its own uncertainty. The camera's path is put together from scaled
+steps: whatever the factor does, the world frame stays continuous until the next reset.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from human3r.config import Settings
+from human3r.errors import ConfigError
+from human3r.scale.apply import scaled
+from human3r.scale.depth_scale import DepthScale
+from human3r.scale.guess import Guess
+from human3r.scale.height_scale import HeightScale
+from human3r.scale.motion_scale import MotionScale
+from human3r.scale.sources import ScaleSources
+from human3r.types import FrameEstimate
+
+_LOW, _HIGH = 0.01, 100.0
+"""As ``scale.value``."""
+_RATE_PER_S = 0.03
+"""Somebody five metres away seems to move by 0.15 m/s while the scale is being corrected."""
+_DEAD_BAND = 0.01
+_ARRIVED = 1e-4
+_LONGEST_STEP_S = 1.0
+NEEDS_NODE = ("odometry", "depth")
+"""Modes that measure with what only a robot has."""
+
+
+class ScaleSource(Protocol):
+    """Something that measures the scale while the stream runs."""
+
+    def update(self, raw: FrameEstimate) -> Guess:
+        """What is known after a frame, whose lengths are in network units."""
+        ...
+
+    def forget(self) -> None:
+        """A new world."""
+        ...
+
+
+@dataclass(frozen=True)
+class ScaleReport:
+    """The scale in use and what is behind it."""
+
+    value: float
+    """Metres per network unit, already applied."""
+    source: str
+    """The mode, or ``set_scale``."""
+    measured: float
+    """What the source says; NaN where nothing is measured."""
+    relative_stddev: float
+    """Standard error of ``measured`` over it; 0 for what is given, NaN for what nobody measured."""
+    samples: int
+    trouble: str
+    """Why what is measured is not used; empty when all is well."""
+
+
+class MetricScale:
+    """Scales a stream's estimates.
+
+    Args:
+        settings: of these ``scale``, and ``level.pitch_rad`` for the camera's height.
+        sources: what the surroundings know; the node gives them, a file has none.
+    """
+
+    def __init__(self, settings: Settings, sources: ScaleSources | None = None) -> None:
+        self.value = settings.scale.value
+        self._settings = settings
+        self._name = settings.scale.mode
+        self._source: ScaleSource | None = None
+        self._guess = Guess()
+        self.use(sources or ScaleSources())
+        self._forget_path()
+
+    def use(self, sources: ScaleSources) -> None:
+        """Measure with what these sources know, from now on."""
+        if self._name != "set_scale":
+            self._source = _source(self._settings, sources)
+            self._guess = Guess()
+
+    def fix(self, value: float) -> None:
+        """Use this scale, whatever the mode says; the caller begins a new session.
+
+        Raises:
+            ConfigError: not a number from 0.01 to 100.
+        """
+        check_scale(value)
+        self.value, self._name, self._source, self._guess = float(value), "set_scale", None, Guess()
+
+    def restart(self, *, keep_world: bool) -> None:
+        """A new session: what was measured stays in use until there is something better."""
+        if not keep_world:
+            self._forget_path()
+            if self._source is not None:
+                self._source.forget()
+
+    def apply(self, raw: FrameEstimate) -> FrameEstimate:
+        """The estimate in metres; ``raw`` itself where the network's are taken as they are."""
+        if self._source is not None:
+            self._guess = self._source.update(raw)
+            self._follow(raw.stamp_ns)
+        there = raw.world_from_camera[:3, 3]
+        self._correction = self._correction + (self.value - 1.0) * (there - self._there)
+        self._there = there.copy()
+        if self.value == 1.0 and not self._correction.any():
+            return raw
+        return scaled(raw, self.value, there + self._correction)
+
+    def report(self) -> ScaleReport:
+        """The scale in use and what is behind it."""
+        is_given = self._name in ("fixed", "set_scale")
+        guess = self._guess
+        stddev = guess.relative_stddev if math.isfinite(guess.relative_stddev) else math.nan
+        return ScaleReport(
+            self.value,
+            self._name,
+            guess.value,
+            0.0 if is_given else stddev,
+            guess.samples,
+            f"{guess.trouble} The scale stays at {self.value:.3g}." if guess.trouble else "",
+        )
+
+    def _forget_path(self) -> None:
+        self._there = np.zeros(3)
+        self._correction = np.zeros(3)
+        self._last_ns: int | None = None
+        self._is_moving = False
+
+    def _follow(self, stamp_ns: int) -> None:
+        """One step of the value in use towards the measured one."""
+        passed_s = 0.0 if self._last_ns is None else (stamp_ns - self._last_ns) * 1e-9
+        self._last_ns = stamp_ns
+        guess = self._guess
+        if guess.trouble or not math.isfinite(guess.value):
+            return
+        gap = math.log(guess.value / self.value)
+        if not self._is_moving and abs(gap) <= max(_DEAD_BAND, guess.relative_stddev):
+            return
+        most = _RATE_PER_S * min(max(passed_s, 0.0), _LONGEST_STEP_S)
+        step = min(max(gap, -most), most)
+        self.value *= math.exp(step)
+        self._is_moving = abs(gap - step) > _ARRIVED
+
+
+def check_scale(value: float) -> None:
+    """Nothing, when ``value`` can be a scale.
+
+    Raises:
+        ConfigError: not a number from 0.01 to 100.
+    """
+    if not _LOW <= value <= _HIGH:
+        raise ConfigError(
+            f"scale is {value:g}; expected metres per network unit from {_LOW:g} to {_HIGH:g}. 1 "
+            "leaves the network's own."
+        )
+
+
+def check_without_node(settings: Settings) -> None:
+    """Nothing, when the scale can be had from images alone.
+
+    Raises:
+        ConfigError: a mode that needs a robot, or a height that is not given.
+    """
+    scale = settings.scale
+    if scale.mode in NEEDS_NODE:
+        raise ConfigError(
+            f"scale.mode is {scale.mode}, which measures with what the ROS node hears; expected "
+            "network, fixed or camera_height for a file. Choose one, or play the recording to the "
+            "node."
+        )
+    if scale.mode == "camera_height" and scale.camera_height_m <= 0:
+        raise ConfigError(
+            "scale.camera_height_m is 0 with scale.mode camera_height; expected the camera's "
+            "height above the floor in metres. Measure and set it."
+        )
+
+
+def _source(settings: Settings, sources: ScaleSources) -> ScaleSource | None:
+    mode = settings.scale.mode
+    if mode == "odometry":
+        return MotionScale(sources)
+    if mode == "depth":
+        return DepthScale(sources)
+    if mode == "camera_height":
+        given_m = settings.scale.camera_height_m
+        height = (lambda: given_m) if given_m > 0 else sources.camera_height_m
+        return HeightScale(height, sources.up_camera or _up_of_first(settings.level.pitch_rad))
+    return None
+
+
+def _up_of_first(pitch_rad: float):
+    """Up as the session's first camera has it, turned into a later camera."""
+    up_world = np.array([0.0, -math.cos(pitch_rad), -math.sin(pitch_rad)])
+    return lambda world_from_camera: world_from_camera[:3, :3].T @ up_world
