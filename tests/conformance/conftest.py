@@ -5,6 +5,9 @@ import time
 
 import pytest
 
+# From Jazzy on, generated messages check their fields on request only.
+os.environ.setdefault("ROS_PYTHON_CHECK_FIELDS", "1")
+
 try:
     import rclpy
 except ImportError:
@@ -16,7 +19,7 @@ except ImportError:
 IS_LITE = rclpy.__name__ == "rclpy_lite"
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def loopback():
     """Without ROS 2, DDS stays on 127.0.0.1; with it, its own settings hold."""
     if not IS_LITE:

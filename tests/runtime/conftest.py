@@ -21,7 +21,7 @@ PEERS = Path(__file__).with_name("peers")
 DOMAIN_ID = 20 + os.getpid() % 180
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def dds_environment():
     """Loopback DDS for this process and those it starts."""
     rclpy_lite.install()
