@@ -10,14 +10,17 @@ from sensor_msgs.msg import CompressedImage, Image
 
 from human3r.config import Settings
 from human3r.errors import InputError
-from human3r.types import Frame, Intrinsics
+from human3r.types import Frame
 from human3r_ros import convert
-from human3r_ros.calibration import CalibrationCache
+from human3r_ros.calibration import Calibration, CalibrationCache
 from human3r_ros.images import decode_compressed, decode_image
 from human3r_ros.intake import Arrival
 from human3r_ros.notices import Notices
 from human3r_ros.status import FrameReport
 from human3r_ros.stream_rules import SECOND_NS, StreamRules, StreamShape, is_frame_name, is_stamp
+
+_MAX_ENCODING = 64
+"""Characters of an encoding's name that are repeated in diagnostics."""
 
 
 class TurnedAwayError(Exception):
@@ -64,6 +67,7 @@ class Admission:
         is_raw = settings.input.transport == "raw"
         try:
             message = _read(arrival.data, Image if is_raw else CompressedImage)
+            report.encoding = (message.encoding if is_raw else message.format)[:_MAX_ENCODING]
             reset = self._judge(message, arrival, report, settings)
             decode = decode_image if is_raw else decode_compressed
             image, family = decode(message, settings.input.max_pixels)
@@ -72,10 +76,17 @@ class Admission:
         finally:
             report.stages_s["decode"] = time.perf_counter() - start_s
         height, width = image.shape[:2]
-        k = report.calibrated = self._calibrate(report, width, height, settings)
+        report.size = f"{width}x{height}"
+        calibration = self._calibrate(report, width, height, settings)
+        k, lens = calibration.intrinsics, calibration.lens
+        report.calibrated = k
+        if lens is not None:
+            # Another picture, of which the network's memory knows nothing.
+            image, family = lens.rectify(image), f"{family} without distortion"
         shape = StreamShape(width, height, family, report.frame_id, k and (k.fx, k.fy, k.cx, k.cy))
         changed = self.rules.accept(report.stamp_ns, arrival.arrival_s, shape)
-        return Frame(image, report.stamp_ns, k, report.frame_id), reset or changed
+        bend = None if lens is None else lens.raw_from_rectified
+        return Frame(image, report.stamp_ns, k, report.frame_id, bend), reset or changed
 
     def _judge(
         self,
@@ -103,18 +114,20 @@ class Admission:
 
     def _calibrate(
         self, report: FrameReport, width_px: int, height_px: int, settings: Settings
-    ) -> Intrinsics | None:
+    ) -> Calibration:
         policy = settings.input.camera_info
         if policy == "ignore":
-            return None
-        found = self._calibrations.for_image(report.frame_id, width_px, height_px)
+            return Calibration(None)
+        found = self._calibrations.for_image(
+            report.frame_id, width_px, height_px, settings.input.undistort
+        )
         for warning in found.warnings:
-            report.say(self._notices, warning, warning, period_s=float("inf"))
+            report.say(self._notices, ("calibration", warning), warning, period_s=float("inf"))
         if found.intrinsics is None:
             self.warn_without_calibration(settings, report.frame_id)
             if policy == "required":
                 raise TurnedAwayError("rejected", " | ".join(found.warnings) or self._no_info())
-        return found.intrinsics
+        return found
 
     def warn_without_calibration(self, settings: Settings, frame_id: str = "") -> None:
         """Say once that no calibration has come in time.

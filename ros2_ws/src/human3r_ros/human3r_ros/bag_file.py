@@ -39,7 +39,7 @@ class BagFile:
         OutputError: the path is taken or cannot be made.
     """
 
-    def __init__(self, path: Path, storage: str = "sqlite3") -> None:
+    def __init__(self, path: Path, storage: str = "mcap") -> None:
         self.path = path
         self._part = path.with_name(path.name + ".part")
         refuse_existing(path)

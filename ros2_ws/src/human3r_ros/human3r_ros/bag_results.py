@@ -12,13 +12,14 @@ from rclpy.serialization import serialize_message
 from tf2_msgs.msg import TFMessage
 
 from human3r.config import Settings
+from human3r.errors import ConfigError
 from human3r.pipeline import Pipeline
 from human3r.types import Frame, FrameEstimate
 from human3r_ros import convert, parameters
 from human3r_ros.bag_file import BagFile
 from human3r_ros.frame_publisher import FramePublisher
 from human3r_ros.intake import Counters
-from human3r_ros.outputs import TOPICS
+from human3r_ros.outputs import TOPICS, is_offered
 from human3r_ros.placement import Placement
 from human3r_ros.qos import TF_INPUT
 from human3r_ros.status import FrameReport
@@ -32,7 +33,7 @@ NODE_NAME = "/human3r"
 class BagResults:
     """People, status, odometry, TF, depth, mask and clouds of every frame in one bag."""
 
-    def __init__(self, path: Path, pipeline: Pipeline, storage: str = "sqlite3") -> None:
+    def __init__(self, path: Path, pipeline: Pipeline, storage: str = "mcap") -> None:
         """Begin a bag.
 
         Args:
@@ -45,14 +46,19 @@ class BagResults:
             OutputError: the bag cannot be made.
         """
         parameters.check(pipeline.settings)
+        if pipeline.settings.level.source == "tf":
+            raise ConfigError(
+                "level.source is tf, but no TF is read without the node; expected camera or floor. "
+                "Change it, or play the bag to `human3r live` (docs/replay.md)."
+            )
         self._pipeline = pipeline
         self._tracks = TrackBook()
         self._bag = BagFile(path, storage)
         self._topics = _BagOutputs(self._bag, pipeline.settings)
         # On a robot TF may belong to somebody else; in a bag of our own it cannot.
         settings = pipeline.settings.replace({"tf.mode": "odometry"})
-        placement = Placement(FrameTree(settings.frames.level), self._topics, settings)
-        self._publisher = FramePublisher(pipeline, self._topics, placement, self._tracks)
+        self._placement = Placement(FrameTree(), self._topics, settings)
+        self._publisher = FramePublisher(pipeline, self._topics, self._placement, self._tracks)
         self._count = 0
 
     def add(self, frame: Frame, estimate: FrameEstimate) -> None:
@@ -60,11 +66,13 @@ class BagResults:
         if self._count == 0:
             skeleton = convert.skeleton_message(self._publisher.skeleton, estimate.stamp_ns)
             self._topics.send("skeleton", skeleton)
+            self._publisher.scene.meshes.announce(estimate.stamp_ns)
         self._count += 1
         humans = self._publisher.publish(frame, estimate, self._pipeline.settings)
         self._topics.send("status", self._status(frame, estimate, humans))
 
     def finish(self) -> None:
+        self._publisher.scene.finish(self._pipeline.settings)
         self._bag.finish({"made_by": "human3r run"})
 
     def abort(self) -> None:
@@ -79,9 +87,11 @@ class BagResults:
             session=self._tracks.session(estimate.session),
             frame_index=estimate.frame_index,
             humans=humans,
+            level_source=self._placement.level_source,
             # Wall times would make two runs differ; summary.json has the rate.
             estimate=estimate,
             calibrated=frame.intrinsics,
+            scale=self._pipeline.scale.report(),
         )
         return report.to_message(Counters(received=self._count, processed=self._count))
 
@@ -92,13 +102,12 @@ class _BagOutputs:
     def __init__(self, bag: BagFile, settings: Settings) -> None:
         self.stamp_ns = 0
         self._bag = bag
-        self._offered = settings.flat()
+        self._offered = {name for name in TOPICS if is_offered(name, settings)}
         self._connections: dict[str, Any] = {}
 
     def is_wanted(self, name: str) -> bool:
         """Whether the settings offer the output; a bag listens to all of them."""
-        setting = TOPICS[name][3]
-        return not setting or bool(self._offered[setting])
+        return name in self._offered
 
     def send(self, name: str, message: Any) -> None:
         """Write a message, when its output is offered."""

@@ -3,6 +3,7 @@
 Axes: SMPL-X has x to the person's left, y up, z forward; REP-155 has x forward, y left, z up.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,8 @@ from scipy.spatial.transform import Rotation
 from human3r.errors import BodyModelError
 from human3r.types import BodyParameters, Intrinsics
 
+PixelMap = Callable[[np.ndarray], np.ndarray]
+"""Pixels (n, 2) to pixels (n, 2)."""
 NUM_ROTATING = 55
 LANDMARKS = ("nose", "right_eye", "left_eye", "right_ear", "left_ear")
 """Published after the rotating joints, in this order."""
@@ -87,20 +90,33 @@ def _pose(camera_from_smplx: np.ndarray, origin: np.ndarray) -> np.ndarray:
     return pose
 
 
-def project(points: np.ndarray, camera: Intrinsics) -> np.ndarray:
-    """Pixels (n, 2) of camera-frame points (n, 3); NaN at or behind the camera's plane."""
+def project(
+    points: np.ndarray, camera: Intrinsics, raw_from_image: PixelMap | None = None
+) -> np.ndarray:
+    """Pixels (n, 2) of camera-frame points (n, 3); NaN at or behind the camera's plane.
+
+    Args:
+        points: metres.
+        camera: without distortion.
+        raw_from_image: to the pixels of a distorted picture, where those are wanted.
+    """
     pixels = np.full((len(points), 2), np.nan)
     front = points[:, 2] > _NEAREST_M
     seen = points[front]
     pixels[front, 0] = camera.fx * seen[:, 0] / seen[:, 2] + camera.cx
     pixels[front, 1] = camera.fy * seen[:, 1] / seen[:, 2] + camera.cy
-    return pixels
+    return pixels if raw_from_image is None else raw_from_image(pixels)
 
 
 def pixel_box(
-    vertices: np.ndarray, camera: Intrinsics
+    vertices: np.ndarray, camera: Intrinsics, raw_from_image: PixelMap | None = None
 ) -> tuple[tuple[float, float, float, float], bool]:
     """Box around the projected vertices, clipped to the image, and whether it touches the border.
+
+    Args:
+        vertices: (n, 3) metres, camera frame.
+        camera: without distortion.
+        raw_from_image: to the pixels of a distorted picture, where those are wanted.
 
     Returns:
         (u_min, v_min, u_max, v_max) in pixels, NaN when all of the body is behind the camera.
@@ -112,12 +128,10 @@ def pixel_box(
         x, y, z = (column[z > _NEAREST_M] for column in (x, y, z))
     if len(z) == 0:
         return (np.nan, np.nan, np.nan, np.nan), False
-    low, high = np.empty(2), np.empty(2)
-    for axis, (slope, focal, center) in enumerate(
-        ((x / z, camera.fx, camera.cx), (y / z, camera.fy, camera.cy))
-    ):
-        low[axis] = focal * slope.min() + center
-        high[axis] = focal * slope.max() + center
+    u, v = camera.fx * (x / z) + camera.cx, camera.fy * (y / z) + camera.cy
+    if raw_from_image is not None:
+        u, v = np.ascontiguousarray(raw_from_image(np.stack([u, v], -1)).T)
+    low, high = np.array([u.min(), v.min()]), np.array([u.max(), v.max()])
     border = np.array([camera.width_px - 1.0, camera.height_px - 1.0])
     truncated = bool((low <= 0).any() or (high >= border).any() or is_cut)
     low, high = np.clip(low, 0, border), np.clip(high, 0, border)

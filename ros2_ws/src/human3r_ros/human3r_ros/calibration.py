@@ -1,10 +1,13 @@
 """camera_info to the calibration of the image at hand, and what to warn about on the way."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 from sensor_msgs.msg import CameraInfo
 
+from human3r.errors import InputError
+from human3r.geometry.lens import Lens
 from human3r.types import Intrinsics
 from human3r_ros.stream_rules import bad_frame_name, is_frame_name
 
@@ -21,7 +24,10 @@ class Calibration:
     """Intrinsics of one image, where known, and what is odd about them."""
 
     intrinsics: Intrinsics | None
+    """Of the image, or of what ``lens`` makes of it."""
     warnings: tuple[str, ...] = ()
+    lens: Lens | None = None
+    """Takes the distortion out of the image, where that is asked for."""
 
 
 class CalibrationCache:
@@ -29,6 +35,7 @@ class CalibrationCache:
 
     def __init__(self) -> None:
         self._infos: dict[str, CameraInfo] = {}
+        self._lens: tuple[object, Lens] | None = None
         self.refusal = ""
         """Why the last refused camera_info was refused; empty when all were taken."""
 
@@ -51,18 +58,41 @@ class CalibrationCache:
         """Optical frames with a calibration."""
         return tuple(self._infos)
 
-    def for_image(self, frame_id: str, width_px: int, height_px: int) -> Calibration:
+    def for_image(
+        self, frame_id: str, width_px: int, height_px: int, undistort: bool = False
+    ) -> Calibration:
         """The calibration of an image of this size taken in ``frame_id``."""
         info = self._infos.get(frame_id)
         if info is None:
             return Calibration(None)
-        return calibration_from_info(info, width_px, height_px)
+        return calibration_from_info(
+            info, width_px, height_px, self._make_lens if undistort else None
+        )
+
+    def _make_lens(self, *description: object) -> Lens:
+        """The lens of before, as long as nothing about it has changed: its tables are large."""
+        key = repr(description)
+        if self._lens is None or self._lens[0] != key:
+            self._lens = (key, Lens(*description))
+        return self._lens[1]
 
 
-def calibration_from_info(info: CameraInfo, width_px: int, height_px: int) -> Calibration:
+def calibration_from_info(
+    info: CameraInfo,
+    width_px: int,
+    height_px: int,
+    make_lens: Callable[..., Lens] | None = None,
+) -> Calibration:
     """K of ``info`` with its binning and region of interest applied, scaled to the image.
 
-    A K that cannot be a camera counts as no calibration. Distortion is reported, not undone.
+    A K that cannot be a camera counts as no calibration.
+
+    Args:
+        info: any message.
+        width_px: of the image.
+        height_px: of the image.
+        make_lens: takes what ``Lens`` takes; distortion is then to be undone, otherwise it is
+            reported only.
     """
     fx, fy, cx, cy = (float(info.k[i]) for i in (0, 4, 2, 5))
     distortion = np.asarray(info.d, np.float64)
@@ -78,20 +108,56 @@ def calibration_from_info(info: CameraInfo, width_px: int, height_px: int) -> Ca
     if not (low <= intrinsics.fx <= high and low <= intrinsics.fy <= high):
         focal = f"fx {fx:g}, fy {fy:g} for an image {intrinsics.width_px} pixels wide"
         return Calibration(None, (_useless(info, focal),))
-    inside = (
-        -0.5 <= intrinsics.cx <= intrinsics.width_px - 0.5
-        and -0.5 <= intrinsics.cy <= intrinsics.height_px - 0.5
-    )
-    if not inside:
+    if not _is_inside(intrinsics):
         where = f"principal point ({intrinsics.cx:.1f}, {intrinsics.cy:.1f}) outside the image"
         return Calibration(None, (_useless(info, where),))
     warnings = []
-    if np.any(np.abs(distortion) > 1e-12):
+    is_distorted = bool(np.any(np.abs(distortion) > 1e-12))
+    if is_distorted and make_lens is None:
         warnings.append(
             f"camera_info of {info.header.frame_id!r} has lens distortion; expected a rectified "
-            "image, so people near the border are displaced. Rectify with image_proc first."
+            "image, so people near the border are displaced. Set input.undistort, or rectify with "
+            "image_proc first."
         )
-    return _scale_to(intrinsics, width_px, height_px, warnings)
+    found = _scale_to(intrinsics, width_px, height_px, warnings)
+    if is_distorted and make_lens is not None and found.intrinsics is not None:
+        return _with_lens(info, found, make_lens)
+    return found
+
+
+def _with_lens(info: CameraInfo, found: Calibration, make_lens: Callable[..., Lens]) -> Calibration:
+    """With the lens of ``info``, or a warning why there is none."""
+    raw = found.intrinsics
+    assert raw is not None
+    model, coefficients = info.distortion_model, tuple(float(value) for value in info.d)
+    try:
+        lens = make_lens(model, coefficients, raw, _rectified(info, raw))
+    except InputError as error:
+        warning = (
+            f"camera_info of {info.header.frame_id!r}: {error} Until then the image is taken as it "
+            "is, and people near the border are displaced."
+        )
+        return replace(found, warnings=(*found.warnings, warning))
+    return Calibration(lens.rectified, found.warnings, lens)
+
+
+def _rectified(info: CameraInfo, raw: Intrinsics) -> Intrinsics:
+    """The pinhole camera that P names, as image_proc has it; K where P names none."""
+    p = np.asarray(info.p, np.float64)
+    fx, fy, cx, cy = (float(p[i]) for i in (0, 5, 2, 6))
+    if not _are_usable(p) or fx <= 0 or fy <= 0:
+        return raw
+    named = _crop_and_bin(info, Intrinsics(fx, fy, cx, cy, info.width, info.height))
+    named = _scale_to(named, raw.width_px, raw.height_px, []).intrinsics
+    if named is None or not 0.1 <= named.fx / raw.fx <= 10.0 or not _is_inside(named):
+        return raw
+    return named
+
+
+def _is_inside(camera: Intrinsics) -> bool:
+    """Whether the principal point is in the image."""
+    inside_x = -0.5 <= camera.cx <= camera.width_px - 0.5
+    return inside_x and -0.5 <= camera.cy <= camera.height_px - 0.5
 
 
 def _are_usable(values: np.ndarray) -> bool:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 
 from human3r.errors import Human3RError
@@ -25,22 +26,28 @@ class ChildFailedError(Human3RError):
 
 
 class Child:
-    """One ``human3r`` command in a process of its own, its output in a log file.
+    """One command in a process of its own, its output in a log file.
 
     Args:
         name: what it is, for messages.
         arguments: what follows ``human3r`` on the command line.
         log_file: takes its output.
         environment: added to this process's own.
+        module: whose ``main`` is run instead of ``human3r``.
     """
 
     def __init__(
-        self, name: str, arguments: Sequence[str], log_file: Path, environment: Mapping[str, str]
+        self,
+        name: str,
+        arguments: Sequence[str],
+        log_file: Path,
+        environment: Mapping[str, str],
+        module: str = "human3r.cli.main",
     ) -> None:
         self.name, self._log_file = name, log_file
         with log_file.open("wb") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", __name__, str(os.getpid()), *arguments],
+                [sys.executable, "-m", __name__, str(os.getpid()), module, *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -148,15 +155,13 @@ def wait_until(condition, children: Sequence[Child], timeout_s: float, what: str
 
 def _main() -> int:
     """What runs in the child: the command, tied to the life of its parent."""
-    parent_pid = int(sys.argv.pop(1))
+    parent_pid, module = int(sys.argv.pop(1)), sys.argv.pop(1)
     if sys.platform == "linux":
         # The kernel ends this process when its parent dies, even by SIGKILL.
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent_pid:
             return 1
-    from human3r.cli.main import main
-
-    return main()
+    return import_module(module).main()
 
 
 if __name__ == "__main__":

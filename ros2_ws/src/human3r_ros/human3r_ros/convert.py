@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from builtin_interfaces.msg import Time
 from geometry_msgs.msg import Point, Pose, Quaternion, Vector3
 from human3r_msgs.msg import Human, HumanArray, SkeletonInfo
 from nav_msgs.msg import Odometry
@@ -19,11 +18,12 @@ from std_msgs.msg import Header
 
 from human3r.body.base import BodyModel
 from human3r.tracking.tracks import TrackedPerson
+from human3r.tracking.uncertainty import unknown_covariance
 from human3r.tracking.visibility import Sight
 from human3r.types import BodyParameters, Intrinsics
 from human3r_ros import bodies
-
-_SECOND_NS = 1_000_000_000
+from human3r_ros.stamps import ns_from_time as ns_from_time
+from human3r_ros.stamps import time_from_ns
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,10 @@ class FrameContext:
     skeleton: Skeleton
     id_prefix: str
     with_shape: bool = True
+    scale: float = 1.0
+    """Factor already applied to all lengths."""
+    raw_from_image: bodies.PixelMap | None = None
+    """Pixels of the image as it came, from those of the image without distortion."""
 
 
 def skeleton_from_body(body_model: BodyModel) -> Skeleton:
@@ -92,6 +96,7 @@ def human_array(
     statures_m: Sequence[float],
     sights: Sequence[Sight],
     context: FrameContext,
+    covariances: Sequence[np.ndarray] = (),
 ) -> HumanArray:
     """Everyone known after one frame.
 
@@ -101,19 +106,19 @@ def human_array(
         statures_m: of all of them.
         sights: of the measured, or of nobody when visibility is not looked at.
         context: of the frame.
+        covariances: (36,) of all of them, or of nobody when unknown.
     """
     message = empty_human_array(context)
     message.frame_index = frame_index
     message.camera_pose_valid = bool(np.isfinite(context.level_from_camera).all())
     if message.camera_pose_valid:
         message.camera_pose = pose_from_matrix(context.level_from_camera)
-    message.humans = [
-        human(tracked, stature_m, context)
-        for tracked, stature_m in zip(people, statures_m, strict=True)
-    ]
+    message.humans = humans(people, statures_m, context)
     for measured, sight in zip(message.humans, sights, strict=False):
         measured.joint_visibility = _floats(sight.joints)
         measured.scene_agreement = sight.scene_agreement_m
+    for known, covariance in zip(message.humans, covariances, strict=False):
+        known.body_pose_covariance = covariance
     return message
 
 
@@ -123,22 +128,51 @@ def empty_human_array(context: FrameContext) -> HumanArray:
         header=header(context.stamp_ns, context.frame_id),
         session=context.session,
         skeleton_id=context.skeleton.skeleton_id,
-        scale=1.0,
+        scale=context.scale,
         image_width=context.camera.width_px,
         image_height=context.camera.height_px,
     )
 
 
-def human(tracked: TrackedPerson, stature_m: float, context: FrameContext) -> Human:
-    """One person, SMPL-X conventions turned into those of Human.msg; visibility is left open."""
+def humans(
+    people: Sequence[TrackedPerson], statures_m: Sequence[float], context: FrameContext
+) -> list[Human]:
+    """People, SMPL-X conventions turned into those of Human.msg; visibility is left open."""
+    if not people:
+        return []
+    frames = [
+        bodies.body_frames(p.body, p.joints_camera, p.vertices_camera)
+        for p in (tracked.person for tracked in people)
+    ]
+    rotations = [
+        np.concatenate(
+            [
+                bodies.skeleton_rotations(tracked.person.body),
+                [found.camera_from_body[:3, :3], found.camera_from_head[:3, :3]],
+            ]
+        )
+        for tracked, found in zip(people, frames, strict=True)
+    ]
+    # Everybody's in one call, which costs more than its contents.
+    quaternions = bodies.quaternions_xyzw(np.concatenate(rotations))
+    return [
+        _human(*one, context)
+        for one in zip(people, frames, np.split(quaternions, len(people)), statures_m, strict=True)
+    ]
+
+
+def _human(
+    tracked: TrackedPerson,
+    frames: bodies.BodyFrames,
+    quaternions: np.ndarray,
+    stature_m: float,
+    context: FrameContext,
+) -> Human:
     person, velocity = tracked.person, tracked.velocity_camera
-    frames = bodies.body_frames(person.body, person.joints_camera, person.vertices_camera)
     joints = person.joints_camera[context.skeleton.joint_indices]
-    box, truncated = bodies.pixel_box(person.vertices_camera, context.camera)
-    poses = np.stack([frames.camera_from_body, frames.camera_from_head])
-    rotations = np.concatenate([bodies.skeleton_rotations(person.body), poses[:, :3, :3]])
-    # All in one call, which costs more than its contents.
-    quaternions = bodies.quaternions_xyzw(rotations)
+    box, truncated = bodies.pixel_box(
+        person.vertices_camera, context.camera, context.raw_from_image
+    )
     message = Human(
         id=f"{context.id_prefix}{tracked.number:05d}",
         track_id=tracked.number,
@@ -147,8 +181,9 @@ def human(tracked: TrackedPerson, stature_m: float, context: FrameContext) -> Hu
         first_seen=time_from_ns(tracked.first_seen_ns),
         last_seen=time_from_ns(tracked.last_seen_ns),
         score=float(person.score),
-        body_pose=_pose(poses[0, :3, 3], quaternions[-2]),
-        head_pose=_pose(poses[1, :3, 3], quaternions[-1]),
+        body_pose=_pose(frames.camera_from_body[:3, 3], quaternions[-2]),
+        body_pose_covariance=unknown_covariance(),
+        head_pose=_pose(frames.camera_from_head[:3, 3], quaternions[-1]),
         velocity_valid=velocity is not None,
         box_center=point(frames.box_center),
         box_size=vector(frames.box_size),
@@ -156,7 +191,7 @@ def human(tracked: TrackedPerson, stature_m: float, context: FrameContext) -> Hu
         scene_agreement=float("nan"),
         joint_positions=_floats(joints),
         joint_rotations=_floats(quaternions[:-2]),
-        joint_pixels=_floats(bodies.project(joints, context.camera)),
+        joint_pixels=_floats(bodies.project(joints, context.camera, context.raw_from_image)),
         box_pixels=np.array(box, np.float32),
         truncated=truncated,
     )
@@ -216,16 +251,6 @@ def odometry(
 def header(stamp_ns: int, frame_id: str) -> Header:
     """A header with this stamp, bit for bit."""
     return Header(stamp=time_from_ns(stamp_ns), frame_id=frame_id)
-
-
-def time_from_ns(stamp_ns: int) -> Time:
-    """Nanoseconds as a message."""
-    return Time(sec=stamp_ns // _SECOND_NS, nanosec=stamp_ns % _SECOND_NS)
-
-
-def ns_from_time(stamp: Time) -> int:
-    """A message's time as nanoseconds."""
-    return stamp.sec * _SECOND_NS + stamp.nanosec
 
 
 def pose_from_matrix(a_from_b: np.ndarray) -> Pose:

@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 
 from human3r_msgs.msg import FrameStatus
@@ -37,8 +38,13 @@ log = logging.getLogger(__name__)
 NODE = "/human3r"
 IMAGE_TOPIC = "/camera/image_raw"
 CAMERA_INFO_TOPIC = "/camera/camera_info"
-TOPICS = (*(f"{NODE}/{topic}" for topic in (*FRAME_TOPICS.values(), "skeleton")), "/tf")
-"""What is recorded."""
+TOPICS = (
+    *(f"{NODE}/{topic}" for topic in (*FRAME_TOPICS.values(), "skeleton", "map/points")),
+    "/tf",
+)
+"""What is recorded of the node."""
+MARKERS = "/human3r_bridge/markers"
+"""What is recorded of the bridge: people as viewers draw them."""
 
 _ASSUMED_FOV_DEG = 60.0
 _UNTRAINED_SETTINGS = (
@@ -49,8 +55,6 @@ _UNTRAINED_SETTINGS = (
 )
 """Untrained weights are sure of nothing and see a person in every pixel: with the usual settings
 there would be no point to look at."""
-_SMALL_SETTINGS = ("scene.min_confidence=1",)
-"""At this stage of its training the small network is sure of nothing."""
 _SHOWN_ERRORS = ("f1", "mpjpe_mm", "joint_error_px", "head_error_m", "abs_rel", "ate_percent")
 """Of ``evaluation.measures.MEASURES``; summary.json holds all."""
 _MAX_PIXELS = Settings().input.max_pixels
@@ -75,6 +79,8 @@ class Plan:
     fov_deg: float
     """Field of view to announce; 0: the network estimates the focal length."""
     environment: dict[str, str]
+    with_bridge: bool
+    """Whether human3r_bridge is installed, which makes markers of the people."""
 
     @property
     def report_file(self) -> Path:
@@ -84,18 +90,23 @@ class Plan:
     @property
     def settings(self) -> tuple[str, ...]:
         """What differs from the node's defaults."""
-        if not self.model.is_trained:
-            return _UNTRAINED_SETTINGS
-        return _SMALL_SETTINGS if self.model.variant == "human3r_mini" else ()
+        return () if self.model.is_trained else _UNTRAINED_SETTINGS
 
     @property
     def bag(self) -> Path:
         """The recording."""
         return self.folder.result / "bag"
 
-    def child(self, name: str, *arguments: str) -> Child:
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """What is recorded. Images only where they are compressed: raw ones fill a disk."""
+        images = (f"{IMAGE_TOPIC}/compressed", CAMERA_INFO_TOPIC) if self.compressed else ()
+        return (*TOPICS, *((MARKERS,) if self.with_bridge else ()), *images)
+
+    def child(self, name: str, *arguments: str, module: str = "human3r.cli.main") -> Child:
         """Start one of the processes."""
-        return Child(name, arguments, self.folder.work / f"{name}.log", self.environment)
+        log_file = self.folder.work / f"{name}.log"
+        return Child(name, arguments, log_file, self.environment, module)
 
 
 @dataclass
@@ -172,6 +183,7 @@ def _plan(options: argparse.Namespace, folder: DemoFolder) -> Plan:
         compressed=options.compressed,
         fov_deg=_field_of_view_deg(options, model),
         environment=private_environment(),
+        with_bridge=find_spec("human3r_bridge") is not None,
     )
 
 
@@ -208,6 +220,8 @@ def _run(plan: Plan) -> None:
             )
             lifecycle = LifecycleClient(session.node, NODE)
             node = _start_node(plan, progress, lifecycle, session)
+            if plan.with_bridge:
+                _start_bridge(plan, progress, session)
             recorder = _start_recorder(plan, progress, session)
             _play(plan, progress, session)
             _drain(progress, session)
@@ -245,6 +259,8 @@ def _start_node(
         "odometry",
         *(("--compressed",) if plan.compressed else ()),
         *(word for setting in plan.settings for word in ("--set", setting)),
+        # Everything is recorded, however long a frame takes.
+        *("--set", "diagnostics.max_latency_s=0"),
     )
     progress.children.append(node)
     _wait(lambda: lifecycle.state() == ACTIVE, progress, session, _CONFIGURE_S, "activation")
@@ -252,14 +268,27 @@ def _start_node(
     return node
 
 
+def _start_bridge(plan: Plan, progress: _Progress, session: ClientSession) -> None:
+    bridge = plan.child("bridge", module="human3r_bridge.process")
+    progress.children.append(bridge)
+
+    def is_there() -> bool:
+        return session.node.count_publishers(MARKERS) > 0
+
+    _wait(is_there, progress, session, _DISCOVERY_S, "markers of the bridge")
+    log.info("the bridge is running (process %d)", bridge.pid)
+
+
 def _start_recorder(plan: Plan, progress: _Progress, session: ClientSession) -> Child:
-    recorder = plan.child("recorder", "record", "--out", str(plan.bag), *TOPICS)
+    recorder = plan.child("recorder", "record", "--out", str(plan.bag), *plan.topics)
     progress.children.append(recorder)
 
     def is_listening() -> bool:
         # This process subscribes to the status as well.
         others = {f"{NODE}/status": 1}
-        return all(session.node.count_subscribers(topic) > others.get(topic, 0) for topic in TOPICS)
+        # Images have a publisher, and then a subscription of the recorder, when the player starts.
+        topics = [topic for topic in plan.topics if topic.startswith(("/human3r", "/tf"))]
+        return all(session.node.count_subscribers(topic) > others.get(topic, 0) for topic in topics)
 
     _wait(is_listening, progress, session, _DISCOVERY_S, "subscription of the recorder")
     log.info("the recorder is listening (process %d)", recorder.pid)
@@ -364,7 +393,7 @@ def _say_what_came_out(path: Path, summary: dict) -> None:
     if "errors" in summary:
         log.info("against the truth: %s", _in_words(summary["errors"]))
     for name, what in (
-        ("bag", "everything the node published, a rosbag2"),
+        ("bag", "everything that was published, a rosbag2 that RViz, Foxglove and Rerun read"),
         ("overlay.mp4", "people drawn on the video"),
         ("view.png", "scene, people and camera path from outside"),
         ("summary.json", "all numbers, with what they were made on"),

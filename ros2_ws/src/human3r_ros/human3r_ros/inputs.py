@@ -1,5 +1,10 @@
 """The node's subscriptions from activate to deactivate: images and calibration."""
 
+import copy
+import math
+import time
+from collections.abc import Callable, Hashable
+
 from rclpy.callback_groups import CallbackGroup
 from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
@@ -7,6 +12,8 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from human3r.config import Settings
 from human3r_ros import qos
 from human3r_ros.calibration import CalibrationCache
+from human3r_ros.depth_images import DepthImages
+from human3r_ros.diagnostic_facts import InputFacts
 from human3r_ros.intake import Arrival, Intake
 
 _QUIET_S = 5.0
@@ -22,13 +29,28 @@ class Inputs:
         group: CallbackGroup,
         intake: Intake,
         calibrations: CalibrationCache,
+        depths: DepthImages,
+        warn: Callable[[Hashable, str], None],
     ) -> None:
+        """Subscribe with ``open``.
+
+        Args:
+            node: subscribes.
+            group: callback group of the subscriptions.
+            intake: takes the images.
+            calibrations: takes the calibrations.
+            depths: takes the depth images, where scale.mode asks for them.
+            warn: takes a kind and a text about a publisher that cannot match.
+        """
+        self._warn = warn
         self._node = node
         self._group = group
         self._intake = intake
         self._calibrations = calibrations
+        self._depths = depths
         self._subscriptions: list = []
         self._loses_by_overflow = False
+        self._last_image_s = -math.inf
 
     def open(self, settings: Settings) -> None:
         """Subscribe."""
@@ -48,6 +70,9 @@ class Inputs:
             self._subscribe(
                 CameraInfo, info_topic, self._calibrations.store, qos.CAMERA_INFO_INPUT, raw=False
             )
+        if settings.scale.mode == "depth":
+            depth_topic = self._node.resolve_topic_name("depth")
+            self._subscribe(Image, depth_topic, self._depths.store, qos.image_input(5), raw=False)
 
     def close(self) -> None:
         """Unsubscribe; harmless when repeated."""
@@ -58,6 +83,26 @@ class Inputs:
     def topics(self) -> list[str]:
         """Full names of the topics read, images first."""
         return [subscription.topic_name for subscription in self._subscriptions]
+
+    def facts(self, now_s: float, active_s: float) -> InputFacts:
+        """The image topic as it is now.
+
+        Args:
+            now_s: steady clock.
+            active_s: since activation.
+        """
+        subscription = self._subscriptions[0]
+        topic, publishers = subscription.topic_name, []
+        ours = subscription.qos_profile
+        words, unmatched = [f"{qos.in_words(ours)} here"], []
+        for info in self._node.get_publishers_info_by_topic(topic):
+            name = f"{info.node_namespace.rstrip('/')}/{info.node_name}"
+            publishers.append(name)
+            words.append(f"{qos.in_words(info.qos_profile)} from {name}")
+            if reason := qos.mismatch(info.qos_profile, ours):
+                unmatched.append(f"{topic}: nothing arrives from {name}: {reason}")
+        silent_s = min(active_s, now_s - self._last_image_s)
+        return InputFacts(topic, publishers, "; ".join(words), unmatched, silent_s)
 
     def other_publishers(self) -> str:
         """What to say when more than one node publishes images; empty otherwise."""
@@ -72,13 +117,16 @@ class Inputs:
         )
 
     def _subscribe(self, message_type, topic, callback, profile, *, raw: bool) -> None:
-        warn = self._node.get_logger().warning
+        def warn(text: str) -> None:
+            self._warn(("subscription", topic), text)
+
         self._subscriptions.append(
             self._node.create_subscription(
                 message_type,
                 topic,
                 callback,
-                profile,
+                # Overrides are written into the profile, which others share.
+                copy.copy(profile),
                 callback_group=self._group,
                 event_callbacks=qos.subscription_events(topic, warn),
                 qos_overriding_options=qos.overridable(),
@@ -87,6 +135,7 @@ class Inputs:
         )
 
     def _on_image(self, data: bytes) -> None:
+        self._last_image_s = time.monotonic()
         arrival = Arrival(bytes(data), self._node.get_clock().now().nanoseconds)
         if not self._intake.put(arrival) and self._loses_by_overflow:
             self._node.get_logger().error(

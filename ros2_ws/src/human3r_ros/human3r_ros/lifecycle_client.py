@@ -1,6 +1,7 @@
 """Asks a lifecycle node for its state and for transitions, as any lifecycle manager does."""
 
 import time
+from typing import Any
 
 from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState, GetState
@@ -27,17 +28,18 @@ class LifecycleClient:
 
     def state(self) -> int | None:
         """Id of its current state; None when it does not answer."""
-        reply = _call(self._get, GetState.Request(), _CALL_TIMEOUT_S)
+        reply = call(self._get, GetState.Request(), _CALL_TIMEOUT_S)
         return None if reply is None else reply.current_state.id
 
     def change(self, transition_id: int, timeout_s: float) -> bool:
         """Whether it went through with the transition."""
         request = ChangeState.Request(transition=Transition(id=transition_id))
-        reply = _call(self._change, request, timeout_s)
+        reply = call(self._change, request, timeout_s)
         return reply is not None and reply.success
 
 
-def _call(client, request, timeout_s: float):
+def call(client: Any, request: Any, timeout_s: float) -> Any:
+    """The answer of a service; None when it is absent or does not answer in time."""
     if not client.service_is_ready():
         return None
     future = client.call_async(request)

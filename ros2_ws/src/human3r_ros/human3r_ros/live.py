@@ -15,6 +15,8 @@ from human3r.config import iterate, load_yaml
 from human3r.errors import ConfigError, Human3RError
 
 _COMPRESSED = "/compressed"
+_QUEUE = 10
+"""Images waiting at most in lock-step; one does, where the player waits for every report."""
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -35,6 +37,11 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="TOPIC",
         help="calibration topic; default: camera_info beside TOPIC",
     )
+    parser.add_argument(
+        "--depth",
+        metavar="TOPIC",
+        help="depth images aligned to the colour images, in metres; sets scale.mode to depth",
+    )
     parser.add_argument("--weights", metavar="FILE", help=specs["model.weights"].help)
     parser.add_argument("--body-model", metavar="FILE", help=specs["model.body_model"].help)
     parser.add_argument("--params", metavar="FILE", help="YAML file of parameters")
@@ -46,6 +53,11 @@ def build_parser() -> argparse.ArgumentParser:
         help="one parameter, for example scene.voxel_m=0.05; wins over --params; may be repeated",
     )
     parser.add_argument("--tf-mode", choices=specs["tf.mode"].choices, help=specs["tf.mode"].help)
+    parser.add_argument(
+        "--lockstep",
+        action="store_true",
+        help="take every image and follow /clock, for `human3r play --lockstep`",
+    )
     parser.add_argument("--namespace", metavar="NS", help="namespace of the node")
     parser.add_argument(
         "--no-autostart",
@@ -100,9 +112,30 @@ def settings_from(options: argparse.Namespace) -> dict[str, Any]:
         values["model.body_model"] = os.path.abspath(options.body_model)
     if options.tf_mode:
         values["tf.mode"] = options.tf_mode
+    if options.depth:
+        values["scale.mode"] = "depth"
     if options.compressed:
         values["input.transport"] = "compressed"
+    if options.lockstep:
+        values |= lockstep_settings(options)
     return values
+
+
+def lockstep_settings(options: argparse.Namespace) -> dict[str, Any]:
+    """What makes the node take every image of a replay: see ``human3r_ros.lockstep``."""
+    root = f"/{(options.namespace or '').strip('/')}".rstrip("/")
+    image, info = topics(options)
+    read = f"{image}{_COMPRESSED}" if options.compressed else image
+    full = (name if name.startswith("/") else f"{root}/{name}" for name in (read, info))
+    reliable = {f"qos_overrides.{name}.subscription.reliability": "reliable" for name in full}
+    return {
+        "use_sim_time": True,
+        "input.policy": "every",
+        "input.queue": _QUEUE,
+        # What is left out to save time would depend on the machine.
+        "diagnostics.max_latency_s": 0.0,
+        **reliable,
+    }
 
 
 def _flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -114,15 +147,22 @@ def _flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def ros_arguments(options: argparse.Namespace) -> list[str]:
-    """The remappings and the namespace as ``--ros-args``."""
+def topics(options: argparse.Namespace) -> tuple[str, str]:
+    """Image topic, without the suffix of compressed ones, and calibration topic."""
     image = options.image
     if options.compressed:
         # The node adds the suffix itself, as image_transport does.
         image = image.removesuffix(_COMPRESSED)
     folder, slash, _ = image.rpartition("/")
-    info = options.camera_info or f"{folder}{slash}camera_info"
+    return image, options.camera_info or f"{folder}{slash}camera_info"
+
+
+def ros_arguments(options: argparse.Namespace) -> list[str]:
+    """The remappings and the namespace as ``--ros-args``."""
+    image, info = topics(options)
     arguments = ["--ros-args", "-r", f"image:={image}", "-r", f"camera_info:={info}"]
+    if options.depth:
+        arguments += ["-r", f"depth:={options.depth}"]
     if options.namespace:
         arguments += ["-r", f"__ns:=/{options.namespace.strip('/')}"]
     return arguments

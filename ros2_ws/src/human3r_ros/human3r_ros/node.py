@@ -4,6 +4,7 @@ configure loads the network, activate starts the stream, deactivate stops it and
 network, cleanup gives everything back. The node never changes its own state at start-up.
 """
 
+import math
 import sys
 import time
 import traceback
@@ -11,7 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 
-from human3r_msgs.srv import Reset
+from human3r_msgs.srv import Reset, SetScale
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.clock import Clock, ClockType, JumpThreshold
 from rclpy.duration import Duration
@@ -22,20 +23,26 @@ from tf2_msgs.msg import TFMessage
 
 from human3r.config import Settings
 from human3r.errors import Human3RError
-from human3r_ros import convert, parameters, qos, stream_rules, transforms
+from human3r_ros import convert, parameters, qos, scale_service, stream_rules, transforms
 from human3r_ros.calibration import CalibrationCache
+from human3r_ros.diagnostics import Diagnostics, NodeView
 from human3r_ros.inputs import Inputs
 from human3r_ros.intake import Intake
 from human3r_ros.notices import Notices
 from human3r_ros.outputs import Outputs
-from human3r_ros.placement import Placement, check_before_streaming
+from human3r_ros.placement import Placement
+from human3r_ros.republisher import Republisher
+from human3r_ros.robot_sources import RobotSources
+from human3r_ros.scene_services import RunningScene, create_scene_services
 from human3r_ros.tracks import TrackBook
-from human3r_ros.transitions import run_transition
+from human3r_ros.transitions import UNDER_WAY, run_transition
+from human3r_ros.tree_check import needs_tf
 from human3r_ros.worker import Worker
 
 NODE_NAME = "human3r"
 _TF_WAIT_S = 1.0
 _IN_FLIGHT_S = 2.0
+_LAST_FRAME_S = 0.5
 _ANSWER_S = 0.09
 _CLOCK_SILENT_S = 5.0
 _Return = TransitionCallbackReturn
@@ -81,12 +88,14 @@ class Human3RNode(LifecycleNodeMixin, Node):
         )
         self._tracks = TrackBook()
         self._notices = Notices(lambda text: self.get_logger().warning(text))
+        self._transition = ""
         self.last_failure = ""
         self.exit_code: int | None = None
         self._interrupted = False
         self._is_finalized = False
         self._stuck: Worker | None = None
         self._forget_everything()
+        self._diagnostics = Diagnostics(self, self._tick_group, self._notices, self._view)
         self._clock_watch = self.get_clock().create_jump_callback(
             JumpThreshold(
                 min_forward=None,
@@ -100,16 +109,34 @@ class Human3RNode(LifecycleNodeMixin, Node):
         """The attributes of a configured node, empty."""
         self._worker: Worker | None = None
         self._processor = None
+        self._close_network: Callable[[], None] | None = None
         self._outputs: Outputs | None = None
         self._placement: Placement | None = None
         self._tree: transforms.FrameTree | None = None
+        self._republisher: Republisher | None = None
         self._inputs: Inputs | None = None
         self._calibrations = CalibrationCache()
+        self._robot: RobotSources | None = None
         self._is_streaming = False
+        self._active_since_s = math.nan
+        self._network = ""
         self._fault = ""
         self._tf_subscriptions: list = []
         self._our_services: list = []
         self._our_timers: list = []
+
+    def _view(self) -> NodeView:
+        state = "unconfigured" if self._is_unconfigured else "inactive"
+        return NodeView(
+            state=self._transition or ("active" if self._is_streaming else state),
+            settings=self._settings,
+            last_failure=self.last_failure,
+            active_since_s=self._active_since_s if self._is_streaming else math.nan,
+            network=self._network,
+            inputs=self._inputs,
+            outputs=self._outputs,
+            placement=self._placement,
+        )
 
     def describe(self) -> str:
         """One line: where images are expected and where people appear."""
@@ -127,6 +154,10 @@ class Human3RNode(LifecycleNodeMixin, Node):
     def interrupt(self) -> None:
         """Let a long configure give up; for the end of the process."""
         self._interrupted = True
+
+    def _patience_s(self) -> float:
+        """For a frame in flight; the end of the process must not take longer than 3 s in all."""
+        return _LAST_FRAME_S if self._interrupted else _IN_FLIGHT_S
 
     def _take_settings(self, settings: Settings) -> None:
         # One assignment: the worker sees the old settings or the new ones.
@@ -166,6 +197,7 @@ class Human3RNode(LifecycleNodeMixin, Node):
         if self._is_streaming:
             self.on_deactivate(state)
         self._run_transition("shutdown", self._release, lambda: None)
+        self._diagnostics.destroy()
         self._is_finalized = True
         return _Return.SUCCESS
 
@@ -180,7 +212,9 @@ class Human3RNode(LifecycleNodeMixin, Node):
     def _run_transition(
         self, name: str, work: Callable[[], None], undo: Callable[[], None]
     ) -> TransitionCallbackReturn:
+        self._transition = UNDER_WAY[name]
         result, reason = run_transition(name, work, undo, self.get_logger().error)
+        self._transition = ""
         if reason or name in ("configure", "activate"):
             self.last_failure = reason
         return result
@@ -191,17 +225,23 @@ class Human3RNode(LifecycleNodeMixin, Node):
         start_s = time.monotonic()
         settings = parameters.read(self)
         self._settings, self._is_unconfigured = settings, False
-        self._tree = transforms.FrameTree(settings.frames.level)
+        self._tree = transforms.FrameTree()
         self._listen_to_tf(settings)
         self._worker = Worker(self._on_crash)
         pipeline = self._wait_for(lambda: _load(settings))
-        self._outputs = Outputs(self, settings, self.get_logger().warning)
+        self._close_network = pipeline.close
+        self._outputs = Outputs(self, settings, self._notices.warn)
         self._placement = Placement(self._tree, self._outputs, settings, patience_s=_TF_WAIT_S)
+        self._robot = RobotSources(self._tree, self._placement, settings)
         self._processor = self._wait_for(lambda: self._make_processor(pipeline))
         self._our_services = [
             self.create_service(
                 Reset, "~/reset", self._on_reset, callback_group=self._control_group
-            )
+            ),
+            self.create_service(
+                SetScale, "~/set_scale", self._on_set_scale, callback_group=self._control_group
+            ),
+            *create_scene_services(self, self._control_group, self._running_scene),
         ]
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._our_timers = [
@@ -210,9 +250,8 @@ class Human3RNode(LifecycleNodeMixin, Node):
                 0.1, self._handle_fault, callback_group=self.lifecycle_group, clock=steady
             ),
         ]
-        self.get_logger().info(
-            f"configured in {time.monotonic() - start_s:.1f} s: {_describe(pipeline)}"
-        )
+        self._network = _describe(pipeline)
+        self.get_logger().info(f"configured in {time.monotonic() - start_s:.1f} s: {self._network}")
 
     def _wait_for(self, job: Callable):
         """The worker's result; gives up when the process is to end."""
@@ -237,12 +276,11 @@ class Human3RNode(LifecycleNodeMixin, Node):
             on_fault=self._on_fault,
             calibrations=self._calibrations,
             tracks=self._tracks,
+            robot=self._robot,
+            observe=self._diagnostics.see,
         )
-        try:
-            return StreamProcessor(pipeline, self._outputs, self._placement, around)
-        except BaseException:
-            pipeline.close()
-            raise
+        self._diagnostics.use_device(pipeline.network.device)
+        return StreamProcessor(pipeline, self._outputs, self._placement, around)
 
     def _release(self) -> None:
         """Give back whatever there is; harmless when repeated."""
@@ -255,15 +293,15 @@ class Human3RNode(LifecycleNodeMixin, Node):
             self.destroy_subscription(subscription)
         if self._outputs is not None:
             self._outputs.destroy()
-        worker, processor = self._worker, self._processor
+        worker, close_network = self._worker, self._close_network
         if worker is not None:
-            if processor is not None:
+            if close_network is not None:
                 # Behind a frame that is stuck as well: the memory goes when it comes back.
-                worker.submit(processor.close).add_done_callback(self._report_close)
-            if not worker.close(_IN_FLIGHT_S):
+                worker.submit(close_network).add_done_callback(self._report_close)
+            if not worker.close(self._patience_s()):
                 self._stuck = worker
                 self.get_logger().error(
-                    "the network did not answer within 2 s; its memory stays taken until it does."
+                    "the network does not answer; its memory stays taken until it does."
                 )
         self._forget_everything()
         self._is_unconfigured = True
@@ -276,7 +314,7 @@ class Human3RNode(LifecycleNodeMixin, Node):
             )
 
     def _listen_to_tf(self, settings: Settings) -> None:
-        if settings.tf.mode == "none" and not settings.frames.base:
+        if not needs_tf(settings):
             return
         tree = self._tree
         for topic, profile, is_static in (
@@ -297,22 +335,34 @@ class Human3RNode(LifecycleNodeMixin, Node):
 
     def _activate(self, enable_publishers: Callable[[], object]) -> None:
         settings = self._settings
-        check_before_streaming(self._tree, settings, self._wait_for_tf)
+        self._placement.prepare(self._wait_for_tf)
         enable_publishers()
         now_ns = self.get_clock().now().nanoseconds
         skeleton = self._processor.skeleton()
         self._outputs.send("skeleton", convert.skeleton_message(skeleton, now_ns))
+        self._processor.scene.meshes.announce(now_ns)
         policy = settings.input
         intake = Intake(policy.queue, keep_newest=policy.policy == "newest")
         processor, reset = self._processor, settings.session.reset_on_activate
         # After a stream that did not stop in time this waits for its last frame.
         self._worker.call(lambda: processor.begin(intake, reset=reset), _IN_FLIGHT_S)
         self._fault = ""
+        self._diagnostics.begin()
         self._active_since_s = time.monotonic()
         self._is_streaming = True
         self._worker.stream(intake, processor.handle, processor.idle)
+        self._republisher = Republisher(
+            self, self._tick_group, self._placement, lambda: self._settings
+        )
         # Last, so that the first image finds everything ready.
-        self._inputs = Inputs(self, self._input_group, intake, self._calibrations)
+        self._inputs = Inputs(
+            self,
+            self._input_group,
+            intake,
+            self._calibrations,
+            self._robot.depths,
+            self._notices.warn,
+        )
         self._inputs.open(settings)
 
     def _wait_for_tf(self, is_there: Callable[[], bool]) -> None:
@@ -329,11 +379,13 @@ class Human3RNode(LifecycleNodeMixin, Node):
     def _stop_stream(self) -> None:
         """No more frames; the one in flight may finish, or its results are thrown away."""
         self._is_streaming = False
+        if self._republisher is not None:
+            self._republisher.stop()
         if self._inputs is not None:
             self._inputs.close()
             self._inputs = None
         if self._worker is not None and self._processor is not None:
-            if not self._worker.pause(_IN_FLIGHT_S):
+            if not self._worker.pause(self._patience_s()):
                 self.get_logger().warning("a frame is still in flight; its results are dropped.")
             self._processor.mute()
 
@@ -349,10 +401,8 @@ class Human3RNode(LifecycleNodeMixin, Node):
             response.success = False
             response.message = "keep_map needs keep_world; set both, or neither."
             return response
-        keep_world = request.keep_world
-        done = worker.submit(
-            lambda: processor.reset(stream_rules.RESET_SERVICE, keep_world=keep_world)
-        )
+        kept = {"keep_world": request.keep_world, "keep_map": request.keep_map}
+        done = worker.submit(lambda: processor.reset(stream_rules.RESET_SERVICE, **kept))
         response.success = True
         try:
             response.session = done.result(_ANSWER_S)
@@ -367,6 +417,18 @@ class Human3RNode(LifecycleNodeMixin, Node):
             self.get_logger().error(response.message)
         return response
 
+    def _running_scene(self) -> RunningScene | None:
+        processor = self._processor
+        if not self._is_streaming or processor is None:
+            return None
+        return RunningScene(processor.scene, self._settings)
+
+    def _on_set_scale(
+        self, request: SetScale.Request, response: SetScale.Response
+    ) -> SetScale.Response:
+        running = (self._worker, self._processor) if self._is_streaming else None
+        return scale_service.answer(request, response, running, _ANSWER_S)
+
     def _on_time_jump(self, jump) -> None:
         processor, worker = self._processor, self._worker
         if self._is_streaming and processor is not None and worker is not None:
@@ -378,6 +440,7 @@ class Human3RNode(LifecycleNodeMixin, Node):
         if not self._is_streaming or self._placement is None or self._inputs is None:
             return
         warn = self._notices.warn
+        self._republisher.follow()
         if trouble := self._placement.check():
             warn("tf", trouble)
         if trouble := self._inputs.other_publishers():
@@ -422,7 +485,11 @@ def _load(settings: Settings):
     from human3r.pipeline import Pipeline
 
     pipeline = Pipeline.from_settings(settings)
-    pipeline.warm_up(640, 480)
+    try:
+        pipeline.warm_up(640, 480)
+    except BaseException:
+        pipeline.close()
+        raise
     return pipeline
 
 

@@ -20,7 +20,7 @@ from rclpy.parameter import Parameter
 
 from human3r.config import Settings, SettingSpec, describe_range, dump_yaml, iterate
 from human3r.errors import ConfigError
-from human3r_ros.transforms import check_frame_names
+from human3r_ros.tree_check import check_frame_names
 
 _SPECS = {spec.name: spec for spec in iterate()}
 _ID_PREFIX = re.compile(r"[A-Za-z][A-Za-z0-9]{0,7}")
@@ -66,7 +66,7 @@ def check(settings: Settings) -> None:
     Raises:
         ConfigError: a frame name, id prefix or hash that cannot be used.
     """
-    check_frame_names(settings.frames.level, settings.frames.base)
+    check_frame_names(settings)
     prefix, sha256 = settings.people.id_prefix, settings.model.sha256
     if not _ID_PREFIX.fullmatch(prefix):
         raise ConfigError(

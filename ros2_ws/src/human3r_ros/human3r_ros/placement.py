@@ -1,19 +1,48 @@
 """Where the camera is: odometry and TF of one stream, and the checks that keep TF a tree."""
 
+import math
+import threading
+import time
+from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
 from human3r.config import Settings
 from human3r.errors import ConfigError
-from human3r_ros import convert, transforms
+from human3r.types import FrameEstimate
+from human3r_ros import convert, transforms, tree_check
+from human3r_ros.level import Level
 from human3r_ros.outputs import Outputs
+
+_SECOND_NS = 1_000_000_000
+_NOWHERE = np.full((4, 4), math.nan)
+
+
+@dataclass(frozen=True)
+class PlacementState:
+    """What diagnostics say about frames."""
+
+    mode: str
+    parent: str
+    """Of our edge; empty when nothing is broadcast or the frame is not known yet."""
+    child: str
+    level_source: int
+    """FrameStatus.LEVEL_*"""
+    conflict: str
+    """Why our broadcast was stopped; empty when it was not."""
+    waiting: str
+    """Why TF, odometry and map wait; empty when they do not."""
+    lookup_age_s: float
+    """Since the last successful look-up in the robot's TF; NaN without one."""
 
 
 class Placement:
     """Level and base frame of the running stream.
 
-    The worker looks up the base and sends; ``check`` may be called from another thread.
+    The worker looks up frames and sends; ``check``, ``republish`` and ``state`` may be called
+    from another thread.
     """
 
     def __init__(
@@ -23,29 +52,29 @@ class Placement:
         settings: Settings,
         patience_s: float = 0.0,
     ) -> None:
-        """Nothing is placed before the first ``enter``.
+        """Nothing is placed before the first ``see``.
 
         Args:
             tree: what is heard on TF.
             outputs: where odometry and TF go.
-            settings: frames and mode.
+            settings: frames and mode; the live ones come with every frame.
             patience_s: age of the tree before which a base that has to be found by climbing is
                 not announced, since its static transforms may still be on their way. Whoever has
                 heard of one parent of a frame does not readily accept another.
         """
         self._tree = tree
         self._outputs = outputs
-        self._level = settings.frames.level
-        self._wanted_base = settings.frames.base
-        self._broadcasts = settings.tf.mode == "odometry"
-        climbs = self._broadcasts and not self._wanted_base
+        self._fixed = settings
+        self._mode = settings.tf.mode
+        self._level_name = settings.frames.level
+        self._anchor = settings.frames.anchor if tree_check.needs_anchor(settings) else ""
+        climbs = self._mode in ("odometry", "inverse") and not settings.frames.base
         self._patience_s = patience_s if climbs else 0.0
-        self._level_from_world = transforms.level_from_world(settings.level.pitch_rad)
+        self._level = Level(settings)
+        self._sending = threading.Lock()
+        self._last_optical = ""
+        self._last_sent_ns = 0
         self.leave()
-
-    def level_from_camera(self, world_from_camera: np.ndarray) -> np.ndarray:
-        """The camera's pose in the session's level frame (4, 4)."""
-        return self._level_from_world @ world_from_camera
 
     def leave(self) -> None:
         """A new activation: the next frame's place is looked up afresh."""
@@ -53,121 +82,234 @@ class Placement:
         self._base = ""
         self._camera_from_base = np.eye(4)
         self._static_version = -1
-        self._before: tuple[int, int, np.ndarray] | None = None
         self._missing = ""
-        self._conflict = ("", "")
+        self._conflict = (("", ""), "")
+        self._looked_up_s = math.nan
+        self._forget_motion()
 
-    @property
-    def trouble(self) -> str:
-        """Why TF, and perhaps odometry, is withheld; empty when all is well."""
-        base, conflict = self._conflict
-        return self._missing or (conflict if base == self._base else "")
+    def begin_world(self) -> None:
+        """The network's world begins anew, and the level frame with it."""
+        self._level.begin_world()
+        self._forget_motion()
 
-    def enter(self, optical: str) -> None:
-        """Find the base of this optical frame, if it or the static transforms have changed."""
-        version = self._tree.static_version
-        if (optical, version) == (self._optical, self._static_version):
-            return
-        base, camera_from_base, missing = self._look_up(optical)
-        if base != self._base or not np.array_equal(camera_from_base, self._camera_from_base):
-            # The motion of another frame is not the difference to this one's pose.
-            self._before = None
-        self._optical, self._base, self._missing = optical, base, missing
-        self._camera_from_base, self._static_version = camera_from_base, version
-        self.check()
-
-    def _look_up(self, optical: str) -> tuple[str, np.ndarray, str]:
-        """Base, pose of the base in the camera, and why there is none."""
-        if not optical:
-            return "", np.eye(4), (
-                "header.frame_id of the image is empty; expected the optical frame's name. TF and "
-                "odometry are withheld: set the frame name in the camera driver."
-            )  # fmt: skip
-        # The level frame stands still; one that moves with the camera would be its own parent.
-        if self._level in self._tree.static_ancestors(optical):
-            return "", np.eye(4), (
-                f"frames.level is {self._level!r}, which moves with the image's frame {optical!r}; "
-                "expected a name of its own. TF and odometry are withheld: change frames.level, or "
-                "the frame name in the camera driver."
-            )  # fmt: skip
-        try:
-            base = transforms.find_base(self._tree, optical, self._wanted_base)
-        except ConfigError as error:
-            return "", np.eye(4), f"{error} Until then TF and odometry are withheld."
-        return base, self._tree.camera_from_base(optical, base), ""
+    def _forget_motion(self) -> None:
+        self._anchor_from_camera: np.ndarray | None = None
+        self._lookup_reason = ""
+        self._poses: deque[tuple[int, np.ndarray]] = deque()
+        with self._sending:
+            self._edge: tuple[int, np.ndarray] | None = None
 
     def forget_moving(self) -> None:
         """Time jumped: transforms heard before mean nothing now."""
         self._tree.forget_moving()
+        with self._sending:
+            self._last_sent_ns = 0
+
+    # -- what is wrong ---------------------------------------------------------------------------
+
+    @property
+    def waiting(self) -> str:
+        """Why there is no place in the level frame now, so that odometry, map and TF wait."""
+        if self._missing or self._optical is None:
+            return self._missing
+        is_lost = self._mode == "anchored" and self._anchor_from_camera is None
+        reason = self._level.waiting
+        if self._lookup_reason and (reason or is_lost):
+            reason = (
+                f"{self._lookup_reason}; expected the robot's TF at the image's stamp. Check "
+                "that both frames are connected and frames.anchor is right, or raise "
+                "tf.lookup_timeout_s"
+            )
+        return f"{reason}. Until then TF, odometry and map wait." if reason else ""
+
+    @property
+    def trouble(self) -> str:
+        """Why TF, and perhaps odometry, is withheld; empty when all is well."""
+        return self.waiting or self._current_conflict()
+
+    @property
+    def level_source(self) -> int:
+        """FrameStatus.LEVEL_*: what the level frame rests on now."""
+        return self._level.source
+
+    def state(self) -> PlacementState:
+        """Everything there is to say about frames."""
+        parent, child = self._names()
+        age_s = time.monotonic() - self._looked_up_s
+        return PlacementState(
+            *(self._mode, parent, child, self.level_source),
+            *(self._current_conflict(), self.waiting, age_s),
+        )
+
+    def _current_conflict(self) -> str:
+        edge, conflict = self._conflict
+        return conflict if edge == self._names() else ""
+
+    def _names(self) -> tuple[str, str]:
+        return self._edge_with(self._base)
+
+    def _edge_with(self, base: str) -> tuple[str, str]:
+        """Parent and child of our edge; empty where unknown or nothing is broadcast."""
+        return {
+            "odometry": (self._level_name, base),
+            "inverse": (base, self._level_name),
+            "anchored": (self._anchor, self._level_name),
+        }.get(self._mode, ("", ""))
+
+    # -- where things are ------------------------------------------------------------------------
+
+    def prepare(self, wait: Callable[[Callable[[], bool]], object]) -> None:
+        """The checks of activation: is our place in the robot's tree free?
+
+        What needs the image's frame is checked here when an earlier activation has seen it, and
+        with the first image otherwise.
+
+        Args:
+            wait: waits until its argument is true or the time for TF to arrive is over.
+
+        Raises:
+            ConfigError: broadcasting would take a frame's parent away or close a loop, or
+                ``frames.base`` is no ancestor of the camera.
+        """
+        self._tree.forget_silent()
+        wanted, optical = self._fixed.frames.base, self._last_optical
+        if wanted and optical:
+            wait(lambda: wanted in self._tree.static_ancestors(optical))
+            tree_check.find_base(self._tree, optical, wanted)
+        parent, child = self._edge_with(wanted)
+        if child:
+            wait(lambda: bool(self._find_conflict(parent, child)))
+            if found := self._find_conflict(parent, child):
+                raise ConfigError(found)
+
+    def see(self, optical: str, estimate: FrameEstimate, settings: Settings) -> None:
+        """Find the place of one frame: base, level, and the robot's word where it is asked.
+
+        Args:
+            optical: the image's frame.
+            estimate: of the frame.
+            settings: as of now.
+        """
+        self._enter(optical)
+        is_asked = self._mode == "anchored" or (
+            self._anchor and self._level.level_from_world is None
+        )
+        if is_asked and not self._missing:
+            found = self._tree.lookup(
+                self._anchor, optical, estimate.stamp_ns, settings.tf.lookup_timeout_s
+            )
+            self._anchor_from_camera, self._lookup_reason = found.target_from_source, found.reason
+            if found.target_from_source is not None:
+                self._looked_up_s = time.monotonic()
+        self._level.see(estimate, self._anchor_from_camera)
+
+    def level_from_camera(self, world_from_camera: np.ndarray) -> np.ndarray:
+        """The camera's pose in the level frame (4, 4); NaN while that frame is not known."""
+        level_from_world = self._level.level_from_world
+        return _NOWHERE if level_from_world is None else level_from_world @ world_from_camera
+
+    def _enter(self, optical: str) -> None:
+        """Find the base of this optical frame, if it or the static transforms have changed."""
+        version = self._tree.static_version
+        if (optical, version) == (self._optical, self._static_version):
+            return
+        base = tree_check.look_up_base(self._tree, optical, self._fixed)
+        is_same_place = np.array_equal(base.camera_from_base, self._camera_from_base)
+        if base.name != self._base or not is_same_place:
+            # The motion of another frame is not the difference to this one's pose.
+            self._poses.clear()
+        self._base, self._missing = base.name, base.missing
+        self._camera_from_base, self._static_version = base.camera_from_base, version
+        self._optical = self._last_optical = optical
+        self.check()
 
     def check(self) -> str:
-        """Look for a foreign parent or a loop; either ends our broadcast of this base for good.
+        """Look for a foreign parent or a loop; either ends our broadcast of this edge for good.
 
         Returns:
             ``trouble``.
         """
-        base, is_current = self._base, self._tree.static_version == self._static_version
+        parent, child = self._names()
+        is_current = self._tree.static_version == self._static_version
         # After a change of the static transforms the next frame finds the base anew.
-        if base and self._broadcasts and is_current and not self.trouble:
-            found = transforms.conflict(self._tree, self._level, base)
+        if self._base and child and is_current and not self._current_conflict():
+            found = self._find_conflict(parent, child)
             if found and self._tree.static_version == self._static_version:
-                self._conflict = (base, found)
+                self._conflict = ((parent, child), found)
         return self.trouble
 
-    def send_transform(self, stamp_ns: int, level_from_camera: np.ndarray) -> None:
-        """Level to base on /tf, where the mode asks for it and nothing forbids it."""
+    def _find_conflict(self, parent: str, child: str) -> str:
+        return tree_check.conflict(self._tree, parent, child, self._mode)
+
+    # -- sending ---------------------------------------------------------------------------------
+
+    def send_transform(
+        self, stamp_ns: int, level_from_camera: np.ndarray, settings: Settings
+    ) -> None:
+        """Our edge on /tf, where the mode asks for it and nothing forbids it."""
         is_settled = bool(self._base) and self._tree.age_s() >= self._patience_s
-        is_allowed = self._broadcasts and not self.trouble
-        if is_settled and is_allowed and np.isfinite(level_from_camera).all():
-            pose = level_from_camera @ self._camera_from_base
-            self._outputs.send_transform(
-                transforms.transform_message(stamp_ns, self._level, self._base, pose)
-            )
+        is_placed = is_settled and not self.waiting and np.isfinite(level_from_camera).all()
+        if self._mode == "none" or not is_placed:
+            return
+        with self._sending:
+            is_first, self._edge = self._edge is None, (stamp_ns, self._pose(level_from_camera))
+            sent_ns = stamp_ns
+            if self._mode == "anchored":
+                # Not the first: ahead of it there is nothing to interpolate from.
+                sent_ns += 0 if is_first else round(settings.tf.future_offset_s * _SECOND_NS)
+                if settings.tf.republish_hz > 0:
+                    sent_ns = max(sent_ns, self._last_sent_ns + 1)
+            self._send_edge(sent_ns)
+
+    def republish(self, now_ns: int, settings: Settings) -> None:
+        """The last edge again, as of now; mode anchored only.
+
+        Args:
+            now_ns: ROS time.
+            settings: as of now.
+        """
+        ahead_ns = now_ns + round(settings.tf.future_offset_s * _SECOND_NS)
+        with self._sending:
+            is_placed = self._edge is not None and not self.waiting
+            if self._mode == "anchored" and is_placed and ahead_ns > self._last_sent_ns:
+                self._send_edge(ahead_ns)
+
+    def _send_edge(self, stamp_ns: int) -> None:
+        if self._current_conflict():
+            return
+        parent, child = self._names()
+        _, pose = self._edge
+        self._tree.will_send(parent, child, stamp_ns)
+        self._last_sent_ns = stamp_ns
+        self._outputs.send_transform(transforms.transform_message(stamp_ns, parent, child, pose))
+
+    def _pose(self, level_from_camera: np.ndarray) -> np.ndarray:
+        """parent_from_child of our edge (4, 4)."""
+        if self._mode == "anchored":
+            return self._anchor_from_camera @ np.linalg.inv(level_from_camera)
+        level_from_base = level_from_camera @ self._camera_from_base
+        return level_from_base if self._mode == "odometry" else np.linalg.inv(level_from_base)
 
     def send_odometry(
-        self,
-        stamp_ns: int,
-        session: int,
-        level_from_camera: np.ndarray,
-        stddev: tuple[float, float],
+        self, stamp_ns: int, level_from_camera: np.ndarray, settings: Settings
     ) -> None:
-        """Pose and motion of the base; the motion is the difference to the frame before.
+        """Pose and motion of the base; the motion is the difference to ``velocity_window_s`` ago.
 
-        Nothing is sent while the base is unknown: the pose of another frame is no substitute.
+        Nothing is sent while there is no place: the pose of another frame is no substitute.
         """
-        if not self._base or not np.isfinite(level_from_camera).all():
+        if not self._base or self.waiting or not np.isfinite(level_from_camera).all():
             return
         pose = level_from_camera @ self._camera_from_base
+        oldest_ns = stamp_ns - round(settings.people.velocity_window_s * _SECOND_NS)
+        while len(self._poses) > 1 and self._poses[0][0] < oldest_ns:
+            self._poses.popleft()
         twist = np.zeros(6)
-        if self._before is not None and self._before[0] == session:
-            _, before_ns, before = self._before
+        if self._poses:
+            before_ns, before = self._poses[0]
             twist = transforms.twist_between(before, pose, (stamp_ns - before_ns) * 1e-9)
-        self._before = (session, stamp_ns, pose)
+        self._poses.append((stamp_ns, pose))
+        stddev = (settings.odometry.position_stddev_m, settings.odometry.rotation_stddev_rad)
         self._outputs.send(
             "odometry",
-            convert.odometry(stamp_ns, self._level, self._base, pose, twist, stddev),
+            convert.odometry(stamp_ns, self._level_name, self._base, pose, twist, stddev),
         )
-
-
-def check_before_streaming(
-    tree: transforms.FrameTree, settings: Settings, wait: Callable[[Callable[[], bool]], object]
-) -> None:
-    """The checks of activation that need no image: is our place in the robot's tree free?
-
-    Args:
-        tree: what was heard so far.
-        settings: frames and mode.
-        wait: waits until its argument is true or the time for TF to arrive is over.
-
-    Raises:
-        ConfigError: broadcasting would take a frame's parent away or close a loop.
-    """
-    if settings.tf.mode == "none":
-        return
-    base = settings.frames.base
-    # Without a named base the check has to wait for the first image, which names the camera.
-    if base:
-        wait(lambda: tree.parent(base) is not None)
-        trouble = transforms.conflict(tree, settings.frames.level, base)
-        if trouble:
-            raise ConfigError(trouble)

@@ -1,155 +1,58 @@
-"""``human3r play``: a video, folder or bag as an image topic, as if a camera were running."""
+"""``human3r play``: a video, folder or bag as an image topic, as if a camera were running.
+
+With ``--lockstep`` it waits for the node's report on every image, so that none is dropped and two
+replays give the same numbers.
+"""
 
 import argparse
-import array
 import itertools
 import json
 import logging
-import math
 import time
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import closing, suppress
+from collections.abc import Generator, Sequence
+from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import Any
-
-import cv2
-import numpy as np
-from builtin_interfaces.msg import Time
-from rclpy.duration import Duration
-from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from human3r.atomic import whole_file
 from human3r.checks import MAX_IMAGE_PIXELS
 from human3r.errors import InputError
 from human3r.io import open_source
-from human3r.types import Frame, Intrinsics
+from human3r_ros.bag_topics import BagTopics
 from human3r_ros.client_session import ClientSession, client_session
 from human3r_ros.command_log import speak_plainly
+from human3r_ros.image_out import Player
+from human3r_ros.lockstep import FrameGate, ReplayClock
 from human3r_ros.option_types import count, field_of_view_deg, positive
-from human3r_ros.pacing import MediaClock, Pacer
+from human3r_ros.pacing import MediaClock
+from human3r_ros.playback import (
+    CameraPace,
+    Item,
+    LockStep,
+    Pace,
+    RecordedPace,
+    RecordedTime,
+    play_all,
+    warn_of_lossy_readers,
+)
 
 log = logging.getLogger(__name__)
 
-_QOS = QoSProfile(
-    history=HistoryPolicy.KEEP_LAST,
-    depth=5,
-    reliability=ReliabilityPolicy.RELIABLE,
-    durability=DurabilityPolicy.VOLATILE,
-)
-"""Reliable serves best-effort and reliable readers alike."""
-_JPEG_QUALITY = 92
 _POLL_S = 0.02
-_DELIVERY_S = 2.0
-
-
-class Player:
-    """Publishes frames on one image topic, with their calibration beside it where it is known.
-
-    Args:
-        node: publishes.
-        topic: image topic; compressed images go to ``<topic>/compressed``, as image_transport does.
-        compressed: send JPEG instead of raw pixels.
-        frame_id: optical frame to write into headers; empty keeps the source's.
-        fov_deg: horizontal field of view to assume where the source has no calibration; 0: none.
-    """
-
-    def __init__(
-        self, node: Node, topic: str, *, compressed: bool, frame_id: str, fov_deg: float
-    ) -> None:
-        self._compressed, self._frame_id, self._fov_deg = compressed, frame_id, fov_deg
-        base = topic.removesuffix("/compressed")
-        self.topic = f"{base}/compressed" if compressed else base
-        head, slash, _ = base.rpartition("/")
-        kind: Any = CompressedImage if compressed else Image
-        self._images = node.create_publisher(kind, self.topic, _QOS)
-        self._infos = node.create_publisher(CameraInfo, f"{head}{slash}camera_info", _QOS)
-        self.sent = 0
-
-    def num_subscribers(self) -> tuple[int, int]:
-        """Readers of the images and of the calibration."""
-        return self._images.get_subscription_count(), self._infos.get_subscription_count()
-
-    def publish(self, frame: Frame, stamp_ns: int) -> None:
-        """Send one frame, its calibration first so that it is there when the image is used."""
-        frame_id = self._frame_id or frame.frame_id
-        stamp = Time(sec=stamp_ns // 10**9, nanosec=stamp_ns % 10**9)
-        height, width = frame.image.shape[:2]
-        intrinsics = frame.intrinsics or assumed_intrinsics(self._fov_deg, width, height)
-        if intrinsics is not None:
-            self._infos.publish(camera_info_message(intrinsics, stamp, frame_id))
-        if self._compressed:
-            message = compressed_message(frame.image)
-        else:
-            message = image_message(frame.image)
-        message.header.stamp, message.header.frame_id = stamp, frame_id
-        self._images.publish(message)
-        self.sent += 1
-
-    def finish(self) -> None:
-        """Wait a moment for reliable readers to have everything."""
-        with suppress(NotImplementedError, AttributeError):
-            self._images.wait_for_all_acked(Duration(seconds=_DELIVERY_S))
-
-
-def image_message(image: np.ndarray) -> Image:
-    """A ``sensor_msgs/Image`` of an RGB image, header left empty."""
-    height, width = image.shape[:2]
-    message = Image(height=height, width=width, encoding="rgb8", is_bigendian=0, step=3 * width)
-    message.data = _byte_array(np.ascontiguousarray(image))
-    return message
-
-
-def compressed_message(image: np.ndarray) -> CompressedImage:
-    """A JPEG of an RGB image, header left empty."""
-    bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-    encoded = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])[1]
-    message = CompressedImage(format="rgb8; jpeg compressed bgr8")
-    message.data = _byte_array(encoded)
-    return message
-
-
-def _byte_array(data: np.ndarray) -> Any:
-    # rclpy copies any other kind of sequence item by item, which takes a second per image.
-    return array.array("B", data.tobytes())
-
-
-def camera_info_message(intrinsics: Intrinsics, stamp: Time, frame_id: str) -> CameraInfo:
-    """The pinhole camera of ``intrinsics``, without distortion."""
-    k = intrinsics.matrix()
-    message = CameraInfo(
-        height=intrinsics.height_px,
-        width=intrinsics.width_px,
-        distortion_model="plumb_bob",
-        d=[0.0] * 5,
-        k=k.ravel(),
-        r=np.eye(3).ravel(),
-        p=np.hstack([k, np.zeros((3, 1))]).ravel(),
-    )
-    message.header.stamp, message.header.frame_id = stamp, frame_id
-    return message
-
-
-def assumed_intrinsics(fov_deg: float, width_px: int, height_px: int) -> Intrinsics | None:
-    """A centred camera with this horizontal field of view; None where it is 0."""
-    if not fov_deg:
-        return None
-    focal = width_px / 2 / math.tan(math.radians(fov_deg) / 2)
-    return Intrinsics(focal, focal, (width_px - 1) / 2, (height_px - 1) / 2, width_px, height_px)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command. Returns the exit status.
 
     Raises:
-        InputError: the source cannot be read, or nobody subscribes in time.
+        InputError: the source cannot be read, or node or subscriber do not answer in time.
     """
     speak_plainly()
-    options = _parser().parse_args(argv)
+    options = _parse(argv)
     passes = _passes(options)
     first = next(passes)  # An unusable source is reported before anything appears on the network.
-    with closing(passes), client_session("human3r_play", spin=False) as session:
+    # Nothing needs spinning where nothing is heard.
+    session_of = client_session("human3r_play", spin=options.lockstep)
+    with closing(passes), ExitStack() as stack, session_of as session:
         player = Player(
             session.node,
             options.topic,
@@ -157,20 +60,34 @@ def main(argv: Sequence[str] | None = None) -> int:
             frame_id=options.frame_id,
             fov_deg=options.fov_deg,
         )
-        if options.wait_for_subscriber:
+        recorded = _recorded_time(options, session, stack)
+        gate = FrameGate(session.node, options.status) if options.lockstep else None
+        if options.wait_for_subscriber or gate is not None:
             _wait_for_subscriber(player, session, options.wait_timeout)
+        if gate is not None:
+            gate.wait_for_node(options.wait_timeout, session.stop)
+            warn_of_lossy_readers(session.node, player)
         began_s = time.monotonic()
-        stamps, pacer = _play(player, session, itertools.chain([first], passes), options)
+        stamps: list[int] = []
+        pace = _pace(options, session, recorded, gate)
+        play_all(
+            player,
+            itertools.chain([first], passes),
+            pace,
+            in_order=options.lockstep,
+            stamps=stamps if options.report else None,
+        )
         player.finish()
         seconds = time.monotonic() - began_s
-    _report(options, player, stamps, pacer, seconds)
+    _report(options, player, stamps, pace, gate, seconds)
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="human3r play",
-        description="Publish a video, image folder or bag as an image topic, at its own pace.",
+        description="Publish a video, image folder or bag as an image topic: at its own pace, or "
+        "in lock-step with the node.",
     )
     add = parser.add_argument
     add("source", metavar="SOURCE", help="video, folder of images, image, bag or camera number")
@@ -185,13 +102,28 @@ def _parser() -> argparse.ArgumentParser:
     add("--fov-deg", type=field_of_view_deg, default=0.0, metavar="D", help="horizontal "
         "field of view to announce where the source has no calibration")  # fmt: skip
     add("--source-topic", metavar="TOPIC", help="image topic inside a bag that has several")
+    add("--clock", action="store_true", help="keep the source's own stamps and publish them on "
+        "/clock, for nodes with use_sim_time (default: the present)")  # fmt: skip
+    add("--also", action="append", default=[], metavar="TOPIC", help="with --clock or --lockstep, "
+        "another topic of the bag to send as recorded, such as /tf; may be repeated")  # fmt: skip
+    add("--lockstep", action="store_true", help="send an image when the node has reported on the "
+        "one before; includes --clock. Start the node with `human3r live --lockstep`")  # fmt: skip
+    add("--status", default="/human3r/status", metavar="TOPIC", help="where the node reports, for "
+        "--lockstep (default %(default)s)")  # fmt: skip
+    add("--patience", type=positive, default=60.0, metavar="S", help="how long the node may take "
+        "for one image, for --lockstep (default 60)")  # fmt: skip
     add("--wait-for-subscriber", action="store_true", help="begin when somebody subscribes")
     add("--wait-timeout", type=positive, default=60.0, metavar="S", help="give up waiting then")
     add("--report", type=Path, metavar="FILE", help="write what was sent, with stamps, as JSON")
-    return parser
+    options = parser.parse_args(argv)
+    if options.also and not (options.clock or options.lockstep):
+        parser.error("--also needs the bag's own time; add --clock or --lockstep")
+    if options.also and options.loop:
+        parser.error("--also sends stamps as recorded, which cannot go on increasing over --loop")
+    return options
 
 
-def _passes(options: argparse.Namespace) -> Generator[tuple[Frame, int], None, None]:
+def _passes(options: argparse.Namespace) -> Generator[Item, None, None]:
     """Frames with media times, once or for ever."""
     clock = MediaClock()
     if options.fps:
@@ -205,9 +137,35 @@ def _passes(options: argparse.Namespace) -> Generator[tuple[Frame, int], None, N
             max_pixels=MAX_IMAGE_PIXELS,
         ) as source:
             clock.expect_rate(source.rate_hz)
-            yield from clock.walk(source)
+            for frame, media_ns in clock.walk(source):
+                yield Item(frame, media_ns, getattr(source, "recorded_ns", None))
         if not options.loop:
             return
+
+
+def _recorded_time(
+    options: argparse.Namespace, session: ClientSession, stack: ExitStack
+) -> RecordedTime | None:
+    if not (options.clock or options.lockstep):
+        return None
+    others = None
+    if options.also:
+        others = BagTopics(session.node, Path(options.source), options.also)
+        stack.callback(others.close)
+    return RecordedTime(ReplayClock(session.node), others)
+
+
+def _pace(
+    options: argparse.Namespace,
+    session: ClientSession,
+    recorded: RecordedTime | None,
+    gate: FrameGate | None,
+) -> Pace:
+    if recorded is None:
+        return CameraPace(options.rate, session.node.get_clock().now().nanoseconds, session.stop)
+    if gate is None:
+        return RecordedPace(recorded, options.rate, session.stop)
+    return LockStep(recorded, gate, options.patience, session.stop)
 
 
 def _wait_for_subscriber(player: Player, session: ClientSession, timeout_s: float) -> None:
@@ -225,31 +183,15 @@ def _wait_for_subscriber(player: Player, session: ClientSession, timeout_s: floa
             return
 
 
-def _play(
-    player: Player,
-    session: ClientSession,
-    frames: Iterator[tuple[Frame, int]],
-    options: argparse.Namespace,
-) -> tuple[list[int], Pacer]:
-    """Publish until the end of the source or until asked to stop. Returns the stamps sent."""
-    start_ns, wall_ns = time.monotonic_ns(), session.node.get_clock().now().nanoseconds
-    pacer = Pacer(start_ns, options.rate)
-    stamps: list[int] = []
-    for frame, media_ns in frames:
-        due_ns = pacer.due_ns(media_ns, time.monotonic_ns())
-        if session.stop.wait(max(0, due_ns - time.monotonic_ns()) / 1e9):
-            break
-        stamp_ns = wall_ns + due_ns - start_ns
-        player.publish(frame, stamp_ns)
-        if options.report:
-            stamps.append(stamp_ns)
-    return stamps, pacer
-
-
 def _report(
-    options: argparse.Namespace, player: Player, stamps: list[int], pacer: Pacer, seconds: float
+    options: argparse.Namespace,
+    player: Player,
+    stamps: list[int],
+    pace: Pace,
+    gate: FrameGate | None,
+    seconds: float,
 ) -> None:
-    delayed_s = pacer.delayed_ns / 1e9
+    delayed_s = pace.delayed_ns / 1e9
     log.info(
         "sent %d frames of %s on %s in %.1f s%s",
         player.sent,
@@ -258,6 +200,9 @@ def _report(
         seconds,
         f"; {delayed_s:.1f} s longer than planned, the source was slow" if delayed_s > 0.5 else "",
     )
+    outcomes = dict(gate.outcomes) if gate else {}
+    if outcomes:
+        log.info("the node: %s", ", ".join(f"{n} {what}" for what, n in outcomes.items()))
     if not options.report:
         return
     content = {
@@ -265,6 +210,7 @@ def _report(
         "topic": player.topic,
         "sent": player.sent,
         "delayed_s": delayed_s,
+        "outcomes": outcomes,
         "stamps_ns": stamps,
     }
     with whole_file(options.report) as file:

@@ -101,6 +101,9 @@ class _NodeProcess:
         node = self._node
         for step in (node.trigger_configure, node.trigger_activate):
             step()
+            if self._stop.is_set():
+                # Ctrl-C broke it off: that is no failure.
+                return
             if node.last_failure:
                 sys.stderr.write(f"human3r: {node.last_failure}\n")
                 node.exit_code = FAILED

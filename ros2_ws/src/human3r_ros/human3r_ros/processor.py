@@ -18,10 +18,13 @@ from human3r_ros.admission import Admission, TurnedAwayError
 from human3r_ros.calibration import CalibrationCache
 from human3r_ros.faults import FaultCounter, is_fatal, is_out_of_memory
 from human3r_ros.frame_publisher import FramePublisher
-from human3r_ros.intake import Arrival, Intake
+from human3r_ros.intake import Arrival, Counters, Intake
 from human3r_ros.notices import Notices
 from human3r_ros.outputs import Outputs
 from human3r_ros.placement import Placement
+from human3r_ros.robot_sources import RobotSources
+from human3r_ros.scene_outputs import SceneOutputs
+from human3r_ros.shedding import shed_text
 from human3r_ros.status import FrameReport
 from human3r_ros.tracks import TrackBook
 
@@ -41,6 +44,10 @@ class Surroundings:
     """Told once why the stream cannot go on."""
     calibrations: CalibrationCache
     tracks: TrackBook
+    robot: RobotSources | None = None
+    """What the robot knows about metres."""
+    observe: Callable[[FrameReport, FrameStatus, Counters], None] = lambda *_: None
+    """Gets the report of every frame and of every idle second, for diagnostics."""
 
 
 class StreamProcessor:
@@ -53,6 +60,8 @@ class StreamProcessor:
         self._outputs = outputs
         self._placement = placement
         self._around = around
+        if around.robot is not None:
+            pipeline.scale.use(around.robot.sources())
         self._publisher = FramePublisher(pipeline, outputs, placement, around.tracks)
         self._admission = Admission(
             around.calibrations, around.notices, around.now_ns, around.is_simulated
@@ -79,6 +88,7 @@ class StreamProcessor:
         self._is_muted = False
         self._faults = FaultCounter()
         self._admission.begin()
+        self._publisher.scene.begin()
         self._placement.leave()
         self._around.notices.forget()
 
@@ -91,22 +101,48 @@ class StreamProcessor:
         """Published number of the session that the next frame belongs to."""
         return self._around.tracks.session(self._pipeline.session.session)
 
-    def reset(self, reason: int, *, keep_world: bool = False) -> int:
+    @property
+    def scene(self) -> SceneOutputs:
+        """Map and meshes of the stream."""
+        return self._publisher.scene
+
+    def reset(self, reason: int, *, keep_world: bool = False, keep_map: bool = False) -> int:
         """Begin a new session before the next frame.
+
+        Args:
+            reason: RESET_* of the stream rules.
+            keep_world: go on in the same world.
+            keep_map: with everything that was accumulated in it.
 
         Returns:
             Its published number.
         """
+        if not (keep_world and keep_map):
+            self._publisher.scene.map.clear()
         # A session without a frame is as good as new, unless somebody asks for another number.
         if not self._is_fresh or reason == stream_rules.RESET_SERVICE:
             self._pipeline.reset(keep_world=keep_world)
             if not keep_world:
                 self._around.tracks.forget_people()
+                self._placement.begin_world()
         if reason == stream_rules.RESET_TIME_JUMP:
             self._placement.forget_moving()
-        self._is_fresh = True
+        # Not so with a world of before: a reset that follows has to end it.
+        self._is_fresh = not keep_world
         self._pending_reset = reason
         return self.session
+
+    def set_scale(self, value: float) -> int:
+        """Use this scale from the next frame on, in a new session.
+
+        Returns:
+            The published number of that session.
+
+        Raises:
+            ConfigError: a scale that cannot be.
+        """
+        self._pipeline.scale.fix(value)
+        return self.reset(stream_rules.RESET_SERVICE)
 
     def time_jumped(self) -> None:
         """The clock was set back: what waits is of before, the next stamp has no predecessor."""
@@ -129,7 +165,7 @@ class StreamProcessor:
     def handle(self, arrival: Arrival) -> None:
         """One frame from bytes to published results; every way out reports a status."""
         self._apply_live_settings()
-        report = FrameReport(session=self.session)
+        report = FrameReport(session=self.session, level_source=self._placement.level_source)
         try:
             frame, due_reset = self._admission.admit(arrival, report, self._applied)
             if due_reset and not self._is_fresh:
@@ -141,20 +177,24 @@ class StreamProcessor:
         except Exception as error:
             self._fail(report, error)
         self._send_status(report)
+        if report.outcome in (FrameStatus.PROCESSED, FrameStatus.DEGRADED):
+            self._publisher.scene.observe(report.age_published_s, self._applied)
         self._faults.report(self._around)
 
     def idle(self) -> None:
         """The report of a second without frames."""
         self._apply_live_settings()
-        report = FrameReport(session=self.session)
+        report = FrameReport(session=self.session, level_source=self._placement.level_source)
         self._admission.warn_without_calibration(self._applied)
         if self._placement.trouble:
             report.messages.append(self._placement.trouble)
+        if not self._is_muted:
+            self._publisher.scene.idle(self._around.now_ns(), self._applied)
         self._send_status(report)
 
     def _turn_away(self, report: FrameReport, turned_away: TurnedAwayError) -> None:
         self._intake.count(turned_away.fate)
-        report.outcome = FrameStatus.REJECTED
+        report.outcome, report.fate = FrameStatus.REJECTED, turned_away.fate
         if turned_away.fate == "dropped_rate":
             report.messages.append(str(turned_away))
         else:
@@ -163,6 +203,8 @@ class StreamProcessor:
     # -- compute ---------------------------------------------------------------------------------
 
     def _compute(self, frame: Frame, report: FrameReport) -> FrameEstimate:
+        if self._around.robot is not None:
+            self._around.robot.see(frame)
         estimate = self._pipeline.step(frame)
         self._is_fresh = False
         report.outcome, report.estimate = FrameStatus.PROCESSED, estimate
@@ -187,6 +229,7 @@ class StreamProcessor:
         is_explained = isinstance(error, Human3RError)
         text = str(error) if is_explained else f"{type(error).__name__}: {error}"
         self._say(report, "failed", text)
+        report.is_device_error = is_out_of_memory(error) or is_fatal(error)
         if is_out_of_memory(error):
             _free_device_memory()
         limit = self._applied.fault.max_consecutive
@@ -202,7 +245,10 @@ class StreamProcessor:
         if self._is_muted:
             return
         start_s = time.perf_counter()
-        report.humans = self._publisher.publish(frame, estimate, self._applied)
+        now_ns = self._around.now_ns()
+        report.humans = self._publisher.publish(frame, estimate, self._applied, now_ns)
+        report.people = self._publisher.people
+        report.level_source = self._placement.level_source
         report.stages_s["publish"] = time.perf_counter() - start_s
         self._intake.count("processed")
         self._faults.succeeded()
@@ -210,6 +256,9 @@ class StreamProcessor:
 
     def _remark(self, estimate: FrameEstimate, report: FrameReport) -> None:
         """What is odd about a frame that was processed."""
+        if left_out := self._publisher.scene.left_out:
+            report.outcome = FrameStatus.DEGRADED
+            self._say(report, "shed", shed_text(left_out, self._applied))
         if not estimate.state_updated:
             self._say(
                 report,
@@ -219,6 +268,9 @@ class StreamProcessor:
             )
         if self._placement.trouble:
             self._say(report, "tf", self._placement.trouble)
+        if trouble := self._pipeline.scale.report().trouble:
+            # A robot may well stand still for hours.
+            report.say(self._around.notices, "scale", trouble, period_s=60.0)
         disagreement = self._publisher.cameras.disagreement(estimate, report.calibrated)
         if disagreement:
             self._say(report, "focal", disagreement)
@@ -228,7 +280,9 @@ class StreamProcessor:
         if self._is_muted:
             return
         try:
-            self._outputs.send("status", self._status_message(report))
+            message = self._status_message(report)
+            self._outputs.send("status", message)
+            self._around.observe(report, message, self._intake.counters())
         except Exception as error:
             self._around.notices.warn(
                 "status",
@@ -239,6 +293,7 @@ class StreamProcessor:
     def _status_message(self, report: FrameReport) -> FrameStatus:
         if report.stamp_ns and not self._around.is_simulated():
             report.age_published_s = (self._around.now_ns() - report.stamp_ns) * 1e-9
+        report.scale = self._pipeline.scale.report()
         message = report.to_message(self._intake.counters())
         message.gpu_allocated, message.gpu_reserved = _device_memory(self._pipeline)
         return message

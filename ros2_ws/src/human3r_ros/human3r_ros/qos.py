@@ -5,9 +5,11 @@ from collections.abc import Callable
 from rclpy.qos import (
     DurabilityPolicy,
     HistoryPolicy,
+    QoSCompatibility,
     QoSPolicyKind,
     QoSProfile,
     ReliabilityPolicy,
+    qos_check_compatible,
 )
 from rclpy.qos_overriding_options import QoSOverridingOptions
 
@@ -49,6 +51,7 @@ STATUS = _reliable(10)
 ODOMETRY = _reliable(10)
 LATCHED = _profile(ReliabilityPolicy.RELIABLE, DurabilityPolicy.TRANSIENT_LOCAL, 1)
 """Sent once per activation; whoever comes later still gets it."""
+DIAGNOSTICS = _reliable(10)
 LARGE = _reliable(1)
 """Images and clouds: depth 1 keeps a slow reader from holding old ones."""
 
@@ -80,6 +83,19 @@ def subscription_events(topic: str, warn: Callable[[str], None]) -> Subscription
     return SubscriptionEventCallbacks(
         incompatible_qos=lambda info: warn(_mismatch(topic, "subscription", "publisher", info))
     )
+
+
+def mismatch(publisher: QoSProfile, subscription: QoSProfile) -> str:
+    """Why such a publisher does not reach such a subscription; empty when it does."""
+    verdict, reason = qos_check_compatible(publisher, subscription)
+    return reason.removeprefix("ERROR: ").strip(" ;") if verdict == QoSCompatibility.ERROR else ""
+
+
+def in_words(profile: QoSProfile) -> str:
+    """Reliability, and durability where it is not the usual one."""
+    words = profile.reliability.name.lower().replace("_", " ")
+    is_latched = profile.durability == DurabilityPolicy.TRANSIENT_LOCAL
+    return f"{words}, transient local" if is_latched else words
 
 
 def _mismatch(topic: str, ours: str, theirs: str, info) -> str:

@@ -6,6 +6,7 @@ from human3r_msgs.msg import Human
 
 from human3r.body.base import BodyModel
 from human3r.errors import InputError
+from human3r.scale import resized
 from human3r.streaming.preprocess import fit_geometry
 from human3r.types import FrameEstimate, Intrinsics, PersonEstimate
 from human3r_ros import convert
@@ -60,7 +61,8 @@ def estimate_from_messages(
         person_probability=mask.astype(np.float32) / 255,
         world_from_camera=_WORLD_FROM_LEVEL @ convert.matrix_from_pose(humans.camera_pose),
         intrinsics=camera,
-        people=_people(humans.humans, body_model),
+        people=people_from_messages(humans.humans, body_model, humans.scale),
+        scale=humans.scale,
     )
 
 
@@ -77,8 +79,16 @@ def _points(depth: np.ndarray, camera: Intrinsics) -> np.ndarray:
     return np.stack([x, y, depth], -1).astype(np.float32)
 
 
-def _people(humans: list, body_model: BodyModel) -> tuple[PersonEstimate, ...]:
-    """Those measured in this frame; predictions are no part of an estimate."""
+def people_from_messages(
+    humans: list, body_model: BodyModel, scale: float
+) -> tuple[PersonEstimate, ...]:
+    """Those measured in this frame; predictions are no part of an estimate.
+
+    Args:
+        humans: as recorded, in metres.
+        body_model: gives bodies in the network's units.
+        scale: metres per unit.
+    """
     humans = [human for human in humans if human.track_state in (Human.TRACK_NEW, Human.TRACK_OK)]
     if not humans:
         return ()
@@ -90,6 +100,10 @@ def _people(humans: list, body_model: BodyModel) -> tuple[PersonEstimate, ...]:
                 for name in ("rotations", "betas", "expression", "head_camera")
             )
         )
+    heads = np.stack([body.head_camera for body in bodies])
+    all_joints, all_vertices = (
+        resized(found.numpy(), heads, scale) for found in (mesh.joints, mesh.vertices)
+    )
     return tuple(
         PersonEstimate(
             track_id=human.track_id,
@@ -100,6 +114,6 @@ def _people(humans: list, body_model: BodyModel) -> tuple[PersonEstimate, ...]:
             vertices_camera=vertices,
         )
         for human, body, joints, vertices in zip(
-            humans, bodies, mesh.joints.numpy(), mesh.vertices.numpy(), strict=True
+            humans, bodies, all_joints, all_vertices, strict=True
         )
     )

@@ -203,7 +203,8 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     add("topics", metavar="TOPIC", nargs="*", help="topic to record; may appear later")
     add("--out", required=True, type=Path, metavar="BAG", help="folder of the new bag")
     add("--all", action="store_true", help="record every topic that is not hidden")
-    add("--storage", choices=("sqlite3", "mcap"), default="sqlite3", help="default sqlite3")
+    add("--storage", choices=("mcap", "sqlite3"), default="mcap", help="default mcap, which "
+        "explains its messages to readers that do not know them")  # fmt: skip
     add("--duration", type=float, default=math.inf, metavar="S", help="stop after S seconds")
     options = parser.parse_args(argv)
     if bool(options.topics) == options.all:

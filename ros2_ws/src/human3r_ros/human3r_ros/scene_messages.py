@@ -1,12 +1,10 @@
 """Depth, mask, camera and clouds of a frame as messages; pure functions."""
 
 from array import array
-from typing import Any
 
 import numpy as np
 from cv_bridge import CvBridge
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2, PointField
-from sensor_msgs_py import point_cloud2
 from std_msgs.msg import Header
 
 from human3r.types import FrameEstimate, Intrinsics, PointSet
@@ -29,6 +27,22 @@ def mask_image(estimate: FrameEstimate, threshold: float, header_: Header) -> Im
     return _BRIDGE.cv2_to_imgmsg(mask, encoding="mono8", header=header_)
 
 
+def confidence_image(estimate: FrameEstimate, header_: Header) -> Image:
+    """32FC1: the network's confidence in each pixel's point, from 1 upwards."""
+    confidence = np.ascontiguousarray(estimate.confidence, np.float32)
+    return _BRIDGE.cv2_to_imgmsg(confidence, encoding="32FC1", header=header_)
+
+
+def label_image(labels: np.ndarray, header_: Header) -> Image:
+    """16UC1: 1 + index in ``HumanArray.humans`` of the person a pixel shows, 0 elsewhere.
+
+    Args:
+        labels: (height, width) uint16.
+        header_: that of the people.
+    """
+    return _BRIDGE.cv2_to_imgmsg(labels, encoding="16UC1", header=header_)
+
+
 def camera_info(camera: Intrinsics, header_: Header) -> CameraInfo:
     """A pinhole camera without distortion."""
     k = camera.matrix()
@@ -44,16 +58,20 @@ def camera_info(camera: Intrinsics, header_: Header) -> CameraInfo:
     )
 
 
-_FLOAT = PointField.FLOAT32
-_FIELDS = [
-    PointField(name=name, offset=4 * i, datatype=_FLOAT, count=1)
-    for i, name in enumerate(("x", "y", "z", "rgb", "confidence"))
-]
-_LABELLED_FIELDS = [
-    *_FIELDS,
-    PointField(name="label", offset=20, datatype=PointField.UINT16, count=1),
-]
-_POINT_STEP, _LABELLED_POINT_STEP = 20, 24
+def _fields(last: str, *, with_label: bool = False) -> list[PointField]:
+    names = ("x", "y", "z", "rgb", last)
+    fields = [
+        PointField(name=name, offset=4 * i, datatype=PointField.FLOAT32, count=1)
+        for i, name in enumerate(names)
+    ]
+    if with_label:
+        fields.append(PointField(name="label", offset=20, datatype=PointField.UINT16, count=1))
+    return fields
+
+
+_FIELDS = _fields("confidence")
+_LABELLED_FIELDS = _fields("confidence", with_label=True)
+_MAP_FIELDS = _fields("observations")
 
 
 def cloud(points: PointSet, header_: Header, *, with_labels: bool) -> PointCloud2:
@@ -61,18 +79,53 @@ def cloud(points: PointSet, header_: Header, *, with_labels: bool) -> PointCloud
 
     ``rgb`` is a float whose bits are 0x00RRGGBB, the packing RViz and PCL read.
     """
-    fields, step = (
-        (_LABELLED_FIELDS, _LABELLED_POINT_STEP) if with_labels else (_FIELDS, _POINT_STEP)
+    labels = points.labels if with_labels else None
+    fields = _LABELLED_FIELDS if with_labels else _FIELDS
+    return _cloud(fields, points.points, points.colors, points.confidence, header_, labels)
+
+
+def map_cloud(
+    points: np.ndarray, colors: np.ndarray, observations: np.ndarray, header_: Header
+) -> PointCloud2:
+    """Unorganised x, y, z, rgb, observations.
+
+    Args:
+        points: (points, 3) metres.
+        colors: (points, 3) uint8 RGB.
+        observations: (points,) frames each was seen in.
+        header_: level frame.
+    """
+    return _cloud(_MAP_FIELDS, points, colors, observations, header_)
+
+
+def _cloud(
+    fields: list[PointField],
+    points: np.ndarray,
+    colors: np.ndarray,
+    last: np.ndarray,
+    header_: Header,
+    labels: np.ndarray | None = None,
+) -> PointCloud2:
+    """Built by hand, as a plain table of four-byte words."""
+    words = len(fields)
+    table = np.empty((len(points), words), "<f4")
+    bits = table.view("<u4")
+    table[:, :3] = points
+    rgb = colors.astype("<u4")
+    bits[:, 3] = rgb[:, 0] << 16 | rgb[:, 1] << 8 | rgb[:, 2]
+    table[:, 4] = last
+    if labels is not None:
+        # Two bytes of label and two of padding are one little-endian word.
+        bits[:, 5] = labels
+    return PointCloud2(
+        header=header_,
+        height=1,
+        width=len(points),
+        fields=fields,
+        is_bigendian=False,
+        point_step=4 * words,
+        row_step=4 * words * len(points),
+        # Anything but an array would be converted item by item.
+        data=array("B", table.tobytes()),
+        is_dense=True,
     )
-    # One-dimensional: a two-dimensional array would be read as (width, height).
-    rows: Any = np.zeros(len(points.points), point_cloud2.dtype_from_fields(fields, step))
-    for axis, name in enumerate("xyz"):
-        rows[name] = points.points[:, axis]
-    rgb = points.colors.astype(np.uint32)
-    rows["rgb"] = (rgb[:, 0] << 16 | rgb[:, 1] << 8 | rgb[:, 2]).view(np.float32)
-    rows["confidence"] = points.confidence
-    if with_labels:
-        rows["label"] = points.labels
-    message = point_cloud2.create_cloud(header_, fields, rows, step)
-    message.is_dense = True
-    return message

@@ -1,17 +1,19 @@
-"""Constant bone lengths: everybody in the mean of all shapes seen of them."""
+"""Constant bone lengths: everybody in the mean of the first shapes seen of them."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 import torch
 
 from human3r.body.base import BodyModel
+from human3r.scale import resized
 from human3r.tracking.shape import MeanShapes
 from human3r.types import FrameEstimate
 
 
 class ConstantShapes:
-    """Poses the people of a stream anew, each in a shape that hardly changes any more."""
+    """Poses the people of a stream anew, each in a shape that soon stands still."""
 
     def __init__(self, body_model: BodyModel) -> None:
         """Nobody's shape is known yet.
@@ -22,8 +24,13 @@ class ConstantShapes:
         self._body_model = body_model
         self._means = MeanShapes()
 
-    def hold(self, estimate: FrameEstimate) -> FrameEstimate:
-        """The estimate with mean shapes; heads stay in their places, limbs keep their angles."""
+    def hold(self, estimate: FrameEstimate, numbers: Sequence[int]) -> FrameEstimate:
+        """The estimate with mean shapes; heads stay in their places, limbs keep their angles.
+
+        Args:
+            estimate: of one frame.
+            numbers: of its people's tracks, which last longer than the network's identities.
+        """
         people = estimate.people
         if not people:
             return estimate
@@ -31,11 +38,14 @@ class ConstantShapes:
             np.stack([getattr(person.body, name) for person in people])
             for name in ("rotations", "betas", "expression", "head_camera")
         )
-        betas = self._means.update([person.track_id for person in people], measured)
+        betas = self._means.update(numbers, measured)
         with torch.inference_mode():
             given = (rotations, betas, expression, head_camera)
             mesh = self._body_model(*(torch.from_numpy(array) for array in given))
-        joints, vertices = mesh.joints.cpu().numpy(), mesh.vertices.cpu().numpy()
+        joints, vertices = (
+            resized(found.cpu().numpy(), head_camera, estimate.scale)
+            for found in (mesh.joints, mesh.vertices)
+        )
         posed = [
             replace(
                 person,

@@ -1,12 +1,13 @@
 """FrameStatus: what happened to one frame."""
 
 import math
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from human3r_msgs.msg import FrameStatus
+from human3r_msgs.msg import FrameStatus, Human
 
+from human3r.scale import ScaleReport
 from human3r.types import FrameEstimate, Intrinsics
 from human3r_ros.convert import header
 from human3r_ros.intake import Counters
@@ -31,8 +32,21 @@ class FrameReport:
     messages: list[str] = field(default_factory=list)
     humans: int = 0
     """People in the message of this frame, those out of sight included."""
+    level_source: int = FrameStatus.LEVEL_NONE
+    """What the level frame rests on."""
     estimate: FrameEstimate | None = None
     calibrated: Intrinsics | None = None
+    scale: ScaleReport | None = None
+    """Metres per unit of the network, and what is behind it."""
+    fate: str = ""
+    """The counter of a frame that was turned away; empty otherwise."""
+    size: str = ""
+    """Width x height of the image in pixels; empty where it was not decoded."""
+    encoding: str = ""
+    people: Sequence[Human] = ()
+    """As published, those out of sight included."""
+    is_device_error: bool = False
+    """Whether the device failed: out of memory, or its context lost."""
 
     def say(
         self, notices: Notices, kind: Hashable, text: str, period_s: float | None = None
@@ -54,8 +68,8 @@ class FrameReport:
             focal_estimated=math.nan,
             focal_calibrated=self.calibrated.fx if self.calibrated else math.nan,
             confidence=math.nan,
-            scale=1.0,
-            level_source=FrameStatus.LEVEL_CAMERA,
+            scale=self.scale.value if self.scale else 1.0,
+            level_source=self.level_source,
             humans=self.humans,
             message=" | ".join(self.messages),
         )

@@ -32,6 +32,10 @@ class TrackBook:
         """A reset: whoever comes next is new."""
         self._people.forget()
 
+    def numbers(self, estimate: FrameEstimate, settings: PeopleSettings) -> list[int]:
+        """The numbers that ``update`` will give to the estimate's people, in their order."""
+        return self._people.numbers(estimate, settings)
+
     def update(self, estimate: FrameEstimate, settings: PeopleSettings) -> list[TrackedPerson]:
         """Everybody known after a frame: the measured in their order, then the unseen."""
         return self._people.update(estimate, settings)

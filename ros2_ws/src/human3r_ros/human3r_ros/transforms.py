@@ -1,26 +1,34 @@
-"""Frames: the level frame of a session, the base that moves with the camera, and who owns what.
+"""Frames: what is heard on TF, look-ups in it at a stamp, and transforms as messages.
 
-Transforms read ``a_from_b``. The robot's frames are kept in a tree of our own, because tf2's
-buffer does not say which edges are static.
+Transforms read ``a_from_b``. Parents are kept in a tree of our own beside tf2's buffer, because
+the buffer does not say which edges are static, nor which of them are ours.
 """
 
 import math
 import threading
 import time
+from collections import deque
+from dataclasses import dataclass
 
 import numpy as np
 from geometry_msgs.msg import TransformStamped, Vector3
+from rclpy.duration import Duration
+from rclpy.time import Time
 from scipy.spatial.transform import Rotation
 from tf2_msgs.msg import TFMessage
+from tf2_ros import Buffer, TransformException
 from tf_transformations import quaternion_matrix
 
-from human3r.errors import ConfigError
 from human3r_ros import convert
 
 _LEVEL_FROM_UNTILTED = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
 """Optical axes (x right, y down, z forward) of a camera that looks level, in body axes."""
 _MAX_FRAMES = 10_000
-_LIMIT = 128
+_NAME_LIMIT = 128
+_CACHE_S = 10.0
+_OUR_STAMPS = 1000
+_NORM_TOLERANCE = 1e-2
+"""As tf2's own: of the squared length of a quaternion."""
 
 
 def level_from_world(pitch_rad: float) -> np.ndarray:
@@ -48,70 +56,61 @@ def twist_between(
     return np.concatenate([linear, turned]) / dt_s
 
 
-def check_frame_names(level: str, base: str) -> None:
-    """Nothing, when the configured frame names can be used.
+@dataclass(frozen=True)
+class LookUp:
+    """The answer of ``FrameTree.lookup``."""
 
-    Raises:
-        ConfigError: empty level, leading slash, too long, or both the same.
-    """
-    if not level:
-        raise ConfigError("frames.level is empty; expected a frame name such as human3r_odom.")
-    for name, value in (("frames.level", level), ("frames.base", base)):
-        if value.startswith("/"):
-            raise ConfigError(
-                f"{name} is {value!r}; expected a name without leading slash. Use {value[1:]!r}."
-            )
-        if len(value) > _LIMIT or any(c.isspace() or not c.isprintable() for c in value):
-            raise ConfigError(
-                f"{name} is {value[:40]!r}; expected at most {_LIMIT} printable characters without "
-                "blanks. Choose another name."
-            )
-    if level == base:
-        raise ConfigError(
-            f"frames.level and frames.base are both {level!r}; expected two frames. Change one."
-        )
+    target_from_source: np.ndarray | None
+    """(4, 4) float64, metres; None when it is not known."""
+    reason: str = ""
+    """Why it is not known, naming both frames and the stamp; empty when it is."""
 
 
 class FrameTree:
-    """Parents of all frames heard on /tf and /tf_static; safe to use from several threads."""
+    """Everything heard on /tf and /tf_static; safe to use from several threads."""
 
-    def __init__(self, level: str) -> None:
-        """An empty tree.
-
-        Args:
-            level: our own frame; moving edges below it are our broadcasts coming back, which
-                must not hide a foreign parent of the same child.
-        """
-        self._level = level
-        self._lock = threading.Lock()
-        self._parents: dict[str, str] = {}
+    def __init__(self) -> None:
+        # Without a node, which could not take the buffer's service and clock watch back at
+        # cleanup; ``forget_moving`` does what the watch is for.
+        self._buffer = Buffer(cache_time=Duration(seconds=_CACHE_S))
+        self._changed = threading.Condition()
+        self._moving: dict[str, tuple[str, float]] = {}
         self._static: dict[str, tuple[str, np.ndarray]] = {}
+        self._ours: dict[tuple[str, str], deque[int]] = {}
         self._static_version = 0
         self._since_s = time.monotonic()
 
-    @property
-    def static_version(self) -> int:
-        """Changes whenever a static edge is new or differs from before."""
-        with self._lock:
-            return self._static_version
-
-    def age_s(self) -> float:
-        """Seconds for which the tree has been listening."""
-        return time.monotonic() - self._since_s
+    # -- filling ---------------------------------------------------------------------------------
 
     def hear(self, message: TFMessage, *, is_static: bool) -> None:
-        """Take over the edges of a message; broken ones are left out."""
-        edges = [(stamped, _matrix(stamped)) for stamped in message.transforms]
-        with self._lock:
-            for stamped, parent_from_child in edges:
-                child, parent = stamped.child_frame_id, stamped.header.frame_id
-                is_ours = parent == self._level and not is_static
-                is_too_many = child not in self._parents and len(self._parents) >= _MAX_FRAMES
-                if parent_from_child is None or is_ours or is_too_many:
-                    continue
-                self._parents[child] = parent
-                if is_static:
-                    self._hear_static(child, parent, parent_from_child)
+        """Take over the edges of a message; broken ones and our own are left out."""
+        for stamped in message.transforms:
+            stamped.header.frame_id = stamped.header.frame_id.lstrip("/")
+            stamped.child_frame_id = stamped.child_frame_id.lstrip("/")
+            parent_from_child = _matrix(stamped)
+            if parent_from_child is not None:
+                self._hear_edge(stamped, parent_from_child, is_static)
+        with self._changed:
+            self._changed.notify_all()
+
+    def _hear_edge(
+        self, stamped: TransformStamped, parent_from_child: np.ndarray, is_static: bool
+    ) -> None:
+        child, parent = stamped.child_frame_id, stamped.header.frame_id
+        with self._changed:
+            sent_ns = self._ours.get((parent, child), ())
+            is_ours = not is_static and convert.ns_from_time(stamped.header.stamp) in sent_ns
+            is_new = child not in self._moving and child not in self._static
+            is_too_many = is_new and len(self._moving) + len(self._static) >= _MAX_FRAMES
+            if is_ours or is_too_many:
+                return
+            if is_static:
+                self._moving.pop(child, None)
+                self._hear_static(child, parent, parent_from_child)
+                self._buffer.set_transform_static(stamped, "human3r")
+            else:
+                self._moving[child] = (parent, time.monotonic())
+                self._buffer.set_transform(stamped, "human3r")
 
     def _hear_static(self, child: str, parent: str, parent_from_child: np.ndarray) -> None:
         known = self._static.get(child)
@@ -120,75 +119,91 @@ class FrameTree:
             self._static[child] = (parent, parent_from_child)
             self._static_version += 1
 
+    def will_send(self, parent: str, child: str, stamp_ns: int) -> None:
+        """Announce an edge of ours: when it comes back it is not somebody else's."""
+        with self._changed:
+            self._ours.setdefault((parent, child), deque(maxlen=_OUR_STAMPS)).append(stamp_ns)
+
     def forget_moving(self) -> None:
         """Time jumped: moving edges are of before, static ones stay true."""
-        with self._lock:
-            self._parents = {child: parent for child, (parent, _) in self._static.items()}
+        with self._changed:
+            self._moving = {}
+            self._buffer.clear()
+
+    def forget_silent(self, silent_s: float = _CACHE_S) -> None:
+        """Leave out the parents of moving frames that nobody has spoken of for this long."""
+        end_s = time.monotonic() - silent_s
+        with self._changed:
+            self._moving = {k: known for k, known in self._moving.items() if known[1] >= end_s}
+
+    # -- asking ----------------------------------------------------------------------------------
+
+    @property
+    def static_version(self) -> int:
+        """Changes whenever a static edge is new or differs from before."""
+        with self._changed:
+            return self._static_version
+
+    def age_s(self) -> float:
+        """Seconds for which the tree has been listening."""
+        return time.monotonic() - self._since_s
+
+    def lookup(self, target: str, source: str, stamp_ns: int, timeout_s: float = 0.0) -> LookUp:
+        """target_from_source at a stamp, interpolated between neighbours, never extrapolated.
+
+        Args:
+            target: frame of the result.
+            source: frame of what is to be transformed, for example the image's optical frame.
+            stamp_ns: when; 0 means the newest that is known.
+            timeout_s: how long to wait for it on the wall clock, which runs while a simulation
+                is paused.
+        """
+        end_s = time.monotonic() + timeout_s
+        with self._changed:
+            while True:
+                found = self._look_up(target, source, stamp_ns)
+                left_s = end_s - time.monotonic()
+                if found.target_from_source is not None or left_s <= 0:
+                    return found
+                self._changed.wait(left_s)
+
+    def _look_up(self, target: str, source: str, stamp_ns: int) -> LookUp:
+        try:
+            stamped = self._buffer.lookup_transform(target, source, Time(nanoseconds=stamp_ns))
+        except TransformException as error:
+            when = f"at {stamp_ns / 1e9:.3f} s" if stamp_ns else "at any time"
+            return LookUp(None, f"no transform from {source!r} to {target!r} {when} ({error})")
+        return LookUp(_matrix(stamped, is_answer=True))
 
     def parent(self, frame: str) -> str | None:
         """The frame's parent, None for a root or an unknown frame."""
-        with self._lock:
-            return self._parents.get(frame)
+        with self._changed:
+            return self._parents().get(frame)
 
     def ancestors(self, frame: str) -> list[str]:
         """The frame itself, its parent, and so on to the root."""
-        with self._lock:
-            return _climb(frame, self._parents)
+        with self._changed:
+            return _climb(frame, self._parents())
 
     def static_ancestors(self, frame: str) -> list[str]:
         """As ``ancestors``, along static edges only."""
-        with self._lock:
+        with self._changed:
             return _climb(frame, {child: parent for child, (parent, _) in self._static.items()})
+
+    def _parents(self) -> dict[str, str]:
+        known = {child: parent for child, (parent, _) in self._static.items()}
+        known.update({child: parent for child, (parent, _) in self._moving.items()})
+        return known
 
     def camera_from_base(self, optical: str, base: str) -> np.ndarray:
         """The static transform from a static ancestor (4, 4)."""
         base_from_camera = np.eye(4)
         frame = optical
-        with self._lock:
+        with self._changed:
             while frame != base:
                 frame, parent_from_child = self._static[frame]
                 base_from_camera = parent_from_child @ base_from_camera
         return np.linalg.inv(base_from_camera)
-
-
-def find_base(tree: FrameTree, optical: str, wanted: str) -> str:
-    """The frame that moves rigidly with the camera.
-
-    Args:
-        tree: what was heard on TF.
-        optical: frame of the image.
-        wanted: ``frames.base``; empty climbs static edges as far as they go.
-
-    Raises:
-        ConfigError: ``wanted`` is not reached from the optical frame along static edges.
-    """
-    chain = tree.static_ancestors(optical)
-    if not wanted:
-        return chain[-1]
-    if wanted not in chain:
-        raise ConfigError(
-            f"frames.base is {wanted!r}, but the static transforms above {optical!r} lead to "
-            f"{' -> '.join(chain)} only; expected an ancestor. Publish the camera's static "
-            "transforms, or change frames.base."
-        )
-    return wanted
-
-
-def conflict(tree: FrameTree, level: str, base: str) -> str:
-    """Why broadcasting level -> base would break the robot's tree; empty when it would not."""
-    parent = tree.parent(base)
-    if parent is not None and parent != level:
-        return (
-            f"{base} already has parent {parent}; expected a frame that nobody else moves. Use "
-            "tf.mode none, or set frames.base to a frame without a parent."
-        )
-    chain = tree.ancestors(level)
-    if base in chain:
-        return (
-            f"broadcasting {level} -> {base} would close the loop {' -> '.join([*chain, level])}; "
-            "expected a tree. Use tf.mode none, or another frames.level."
-        )
-    return ""
 
 
 def transform_message(
@@ -210,13 +225,15 @@ def _climb(frame: str, parents: dict[str, str]) -> list[str]:
     return chain
 
 
-def _matrix(stamped: TransformStamped) -> np.ndarray | None:
-    """parent_from_child; None for what tf2 would reject."""
+def _matrix(stamped: TransformStamped, *, is_answer: bool = False) -> np.ndarray | None:
+    """parent_from_child; None for what tf2 would reject. An answer may be of a frame to itself."""
     t, q = stamped.transform.translation, stamped.transform.rotation
     numbers = np.array([t.x, t.y, t.z, q.x, q.y, q.z, q.w])
     names = (stamped.child_frame_id, stamped.header.frame_id)
-    is_named = all(0 < len(name) <= _LIMIT for name in names) and names[0] != names[1]
-    if not is_named or not np.isfinite(numbers).all() or np.linalg.norm(numbers[3:]) < 1e-6:
+    is_named = all(0 < len(name) <= _NAME_LIMIT for name in names) and names[0] != names[1]
+    is_finite = bool(np.isfinite(numbers).all())
+    is_rotation = is_finite and abs(numbers[3:] @ numbers[3:] - 1.0) <= _NORM_TOLERANCE
+    if not is_rotation or not (is_named or is_answer):
         return None
     matrix = quaternion_matrix(numbers[3:])
     matrix[:3, 3] = numbers[:3]

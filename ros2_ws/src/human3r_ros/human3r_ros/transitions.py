@@ -8,6 +8,16 @@ from rclpy.lifecycle import TransitionCallbackReturn
 from human3r.errors import Human3RError
 from human3r_ros.faults import is_out_of_memory
 
+UNDER_WAY = {
+    "configure": "configuring",
+    "activate": "activating",
+    "deactivate": "deactivating",
+    "cleanup": "cleaning up",
+    "shutdown": "shutting down",
+    "error processing": "processing an error",
+}
+"""Transition to what the node is doing meanwhile."""
+
 
 def run_transition(
     name: str, work: Callable[[], None], undo: Callable[[], None], log: Callable[[str], object]

@@ -1,6 +1,5 @@
 """Fixtures of the node's tests: seeded weights, a made-up body."""
 
-import os
 from pathlib import Path
 
 import human3r_ros  # noqa: F401 - settles the client library before anything imports rclpy.
@@ -11,12 +10,12 @@ from tests import synthetic_smplx
 
 @pytest.fixture(scope="session")
 def model_files(tmp_path_factory) -> tuple[Path, Path]:
-    """Seeded tiny weights and a small body model, made once."""
+    """Seeded weights of the smallest network and a small body model, made once."""
     from human3r.cli.main import main
 
     folder = tmp_path_factory.mktemp("models")
-    weights = folder / "tiny.safetensors"
-    assert main(["weights", "seeded", "tiny", str(weights)]) == 0
+    weights = folder / "mini.safetensors"
+    assert main(["weights", "seeded", "human3r_mini", str(weights)]) == 0
     return weights, synthetic_smplx.write(folder, num_vertices=200, num_faces=300)
 
 
@@ -28,16 +27,17 @@ def body_model(model_files):
 
 
 @pytest.fixture(scope="session")
-def private_domain():
-    """Environment variables of a DDS domain of our own on the loopback interface, also set here."""
+def chosen_domain():
+    """Environment variables of a DDS domain of our own on the loopback interface."""
     from human3r_ros.private_domain import private_environment
 
-    environment = private_environment()
-    before = {name: os.environ.get(name) for name in environment}
-    os.environ.update(environment)
-    yield environment
-    for name, value in before.items():
-        if value is None:
-            os.environ.pop(name, None)
-        else:
-            os.environ[name] = value
+    return private_environment()
+
+
+@pytest.fixture(scope="module")
+def private_domain(chosen_domain):
+    """The same, set here while a module's tests run; other tests have domains of their own."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in chosen_domain.items():
+            patch.setenv(name, value)
+        yield chosen_domain

@@ -1,9 +1,11 @@
 """What cannot be sent over DDS on purpose, and policies that need no network."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from builtin_interfaces.msg import Time
-from human3r_ros import convert
+from human3r_ros import convert, notices
 from human3r_ros.admission import Admission, TurnedAwayError
 from human3r_ros.calibration import CalibrationCache
 from human3r_ros.intake import Arrival, Counters
@@ -21,9 +23,9 @@ NOW_NS = 1_000_000_000_000
 class Gate:
     def __init__(self, **settings):
         self.said = []
-        notices = Notices(self.said.append)
+        limited = Notices(self.said.append)
         self.calibrations = CalibrationCache()
-        self.admission = Admission(self.calibrations, notices, lambda: NOW_NS, lambda: False)
+        self.admission = Admission(self.calibrations, limited, lambda: NOW_NS, lambda: False)
         values = {name.replace("__", "."): value for name, value in settings.items()}
         self.settings = Settings().replace(values)
 
@@ -139,3 +141,32 @@ def test_a_camera_info_that_was_refused_is_mentioned():
     gate.admit(image_bytes())
     assert "frame_id of camera_info is 'xxx" in gate.said[0]
     assert len(gate.said[0]) < 600
+
+
+def test_the_offset_of_the_clocks_is_said_once_per_ten_seconds(monkeypatch):
+    now = SimpleNamespace(s=100.0)
+    monkeypatch.setattr(notices, "time", SimpleNamespace(monotonic=lambda: now.s))
+    gate = Gate()
+    for number in range(30):
+        now.s = 100.0 + number
+        _, _, report = gate.admit(image_bytes(stamp_ns=NOW_NS + (5 + number) * 10**9))
+        assert any("ahead of this node's clock" in text for text in report.messages)
+    said = [text for text in gate.said if "ahead of this node's clock" in text]
+    assert len(said) == 3
+
+
+def test_what_was_said_lately_is_known_whether_it_was_logged_or_not(monkeypatch):
+    now = SimpleNamespace(s=100.0)
+    monkeypatch.setattr(notices, "time", SimpleNamespace(monotonic=lambda: now.s))
+    logged = []
+    notes = Notices(logged.append, period_s=5.0)
+    for number in range(10):
+        now.s = 100.0 + number
+        notes.warn("tf", f"text {number}")
+    assert len(logged) == 2
+    assert notes.recent(1.0) == [("tf", "text 9")]
+    now.s += 20.0
+    assert notes.recent(10.0) == []
+    for number in range(5000):
+        notes.warn(("qos", number), "text")
+    assert len(notes.recent(10.0)) <= 256

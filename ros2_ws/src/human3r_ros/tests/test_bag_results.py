@@ -15,6 +15,7 @@ from human3r.errors import ConfigError
         ("frames.level", ""),
         ("frames.level", "/odom"),
         ("frames.base", "a b"),
+        ("level.source", "tf"),
         ("people.id_prefix", "a b/c"),
         ("people.id_prefix", ""),
     ],

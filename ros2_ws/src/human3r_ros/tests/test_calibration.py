@@ -6,6 +6,8 @@ from human3r_ros.status import FrameReport
 from sensor_msgs.msg import CameraInfo, RegionOfInterest
 from std_msgs.msg import Header
 
+from human3r.geometry.lens import Lens
+
 WIDTH, HEIGHT = 640, 480
 
 
@@ -80,6 +82,58 @@ def test_distortion_is_used_with_a_warning():
     found = calibration_from_info(info(d=np.array([0.1, 0, 0, 0, 0.0])), WIDTH, HEIGHT)
     assert found.intrinsics is not None
     assert "distortion" in found.warnings[0]
+
+
+def bent_info(**fields):
+    lens = {"distortion_model": "plumb_bob", "d": np.array([-0.3, 0.1, 0.0, 0.0, 0.0])}
+    return info(**{**lens, **fields})
+
+
+def test_distortion_is_undone_when_asked_with_the_camera_that_p_names():
+    p = np.array([450.0, 0, 310.0, 0, 0, 460.0, 235.0, 0, 0, 0, 1, 0])
+    found = calibration_from_info(bent_info(p=p), WIDTH, HEIGHT, Lens)
+    k = found.intrinsics
+    assert (k.fx, k.fy, k.cx, k.cy) == (450.0, 460.0, 310.0, 235.0)
+    assert found.lens.raw == calibration_from_info(info(), WIDTH, HEIGHT).intrinsics
+    assert found.warnings == ()
+
+
+@pytest.mark.parametrize("wrong", [0.0, np.nan, 1e308, 3.0])
+def test_a_projection_that_is_none_gives_way_to_k(wrong):
+    p = np.array([wrong, 0, 310.0, 0, 0, wrong, 235.0, 0, 0, 0, 1, 0])
+    found = calibration_from_info(bent_info(p=p), WIDTH, HEIGHT, Lens)
+    assert (found.intrinsics.fx, found.intrinsics.cx) == (500.0, 320.0)
+
+
+def test_an_image_without_distortion_needs_no_lens():
+    found = calibration_from_info(info(d=np.zeros(5)), WIDTH, HEIGHT, Lens)
+    assert found.lens is None
+    assert found.intrinsics.fx == 500.0
+
+
+def test_a_distortion_that_cannot_be_undone_is_left_in_with_a_warning():
+    for wrong in ({"distortion_model": "mirror"}, {"d": np.array([-2.0, 0, 0, 0, 0])}):
+        found = calibration_from_info(bent_info(**wrong), WIDTH, HEIGHT, Lens)
+        assert found.intrinsics.fx == 500.0
+        assert found.lens is None
+        assert "taken as it is" in found.warnings[0]
+
+
+def test_the_lens_of_half_an_image_is_half_as_large():
+    p = np.array([450.0, 0, 310.0, 0, 0, 460.0, 235.0, 0, 0, 0, 1, 0])
+    found = calibration_from_info(bent_info(p=p), WIDTH // 2, HEIGHT // 2, Lens)
+    assert (found.intrinsics.fx, found.lens.raw.fx) == (225.0, 250.0)
+    assert found.lens.rectify(np.zeros((240, 320, 3), np.uint8)).shape == (240, 320, 3)
+
+
+def test_the_cache_makes_a_lens_once():
+    cache = CalibrationCache()
+    cache.store(bent_info())
+    lens = cache.for_image("cam", WIDTH, HEIGHT, True).lens
+    assert cache.for_image("cam", WIDTH, HEIGHT, True).lens is lens
+    cache.store(bent_info(d=np.array([-0.2, 0.1, 0, 0, 0])))
+    assert cache.for_image("cam", WIDTH, HEIGHT, True).lens is not lens
+    assert cache.for_image("cam", WIDTH, HEIGHT).lens is None
 
 
 def test_the_cache_keeps_the_latest_of_each_camera():

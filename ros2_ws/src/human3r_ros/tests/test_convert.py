@@ -51,6 +51,11 @@ def tracked(person, **changes):
     return TrackedPerson(**{**values, **changes})
 
 
+def human(one, stature_m, context):
+    """One person's message."""
+    return convert.humans([one], [stature_m], context)[0]
+
+
 def rows(values, width):
     return np.asarray(values, np.float64).reshape(-1, width)
 
@@ -109,7 +114,7 @@ def test_poses_survive_the_round_trip():
 @pytest.mark.parametrize("seed", range(4))
 def test_body_parameters_survive_the_round_trip(context, body_model, seed):
     person = make_person(body_model, seed)
-    message = through_cdr(convert.human(tracked(person), 1.7, context))
+    message = through_cdr(human(tracked(person), 1.7, context))
     again = convert.body_parameters(message)
     for field in dataclasses.fields(person.body):
         expected, found = getattr(person.body, field.name), getattr(again, field.name)
@@ -118,7 +123,7 @@ def test_body_parameters_survive_the_round_trip(context, body_model, seed):
 
 def test_the_body_frame_is_rep155(context, body_model):
     person = make_person(body_model, seed=1)
-    message = convert.human(tracked(person), 1.7, context)
+    message = human(tracked(person), 1.7, context)
     pose = convert.matrix_from_pose(message.body_pose)
     joints = person.joints_camera
     assert np.allclose(pose[:3, 3], (joints[1] + joints[2]) / 2, atol=1e-6)
@@ -134,8 +139,8 @@ def test_the_head_frame_sits_between_the_eyes_and_turns_with_the_head(context, b
     rotations = person.body.rotations.copy()
     rotations[15] = Rotation.from_euler("y", 0.7).as_matrix()  # the head turns to its left
     turned = dataclasses.replace(person, body=dataclasses.replace(person.body, rotations=rotations))
-    before = convert.matrix_from_pose(convert.human(tracked(person), 1.7, context).head_pose)
-    after = convert.matrix_from_pose(convert.human(tracked(turned), 1.7, context).head_pose)
+    before = convert.matrix_from_pose(human(tracked(person), 1.7, context).head_pose)
+    after = convert.matrix_from_pose(human(tracked(turned), 1.7, context).head_pose)
     assert np.allclose(before[:3, 3], person.joints_camera[[23, 24]].mean(axis=0), atol=1e-6)
     chain = np.eye(3)
     for joint in (0, 3, 6, 9, 12, 15):
@@ -146,7 +151,7 @@ def test_the_head_frame_sits_between_the_eyes_and_turns_with_the_head(context, b
 
 def test_the_box_holds_every_vertex_and_touches_some(context, body_model):
     person = make_person(body_model, seed=3)
-    message = convert.human(tracked(person), 1.7, context)
+    message = human(tracked(person), 1.7, context)
     pose = convert.matrix_from_pose(message.body_pose)
     in_body = (person.vertices_camera - pose[:3, 3]) @ pose[:3, :3]
     center = np.array([message.box_center.x, message.box_center.y, message.box_center.z])
@@ -157,7 +162,7 @@ def test_the_box_holds_every_vertex_and_touches_some(context, body_model):
 
 def test_joints_are_published_in_skeleton_order(context, body_model, skeleton):
     person = make_person(body_model, seed=4)
-    message = through_cdr(convert.human(tracked(person), 1.7, context))
+    message = through_cdr(human(tracked(person), 1.7, context))
     joints = rows(message.joint_positions, 3)
     assert np.allclose(joints, person.joints_camera[skeleton.joint_indices], atol=1e-6)
     quaternions = rows(message.joint_rotations, 4)
@@ -175,7 +180,7 @@ def test_joint_pixels_are_the_projection_and_nan_behind_the_camera(context, body
     joints = person.joints_camera.copy()
     joints[20] = [0.1, 0.1, -0.5]
     moved = dataclasses.replace(person, joints_camera=joints)
-    pixels = rows(convert.human(tracked(moved), 1.7, context).joint_pixels, 2)
+    pixels = rows(human(tracked(moved), 1.7, context).joint_pixels, 2)
     assert np.isnan(pixels[20]).all()
     x, y, z = joints[0]
     assert np.allclose(pixels[0], [60.0 * x / z + 31.5, 61.0 * y / z + 23.5], atol=1e-4)
@@ -183,24 +188,24 @@ def test_joint_pixels_are_the_projection_and_nan_behind_the_camera(context, body
 
 def test_a_person_cut_by_the_border_is_truncated(context, body_model):
     near = make_person(body_model, depth_m=0.8)
-    message = convert.human(tracked(near), 1.7, context)
+    message = human(tracked(near), 1.7, context)
     assert message.truncated
     u_min, v_min, u_max, v_max = message.box_pixels
     assert 0 <= u_min <= u_max <= 63
     assert 0 <= v_min <= v_max <= 47
     far = make_person(body_model, depth_m=20.0)
-    assert not convert.human(tracked(far), 1.7, context).truncated
+    assert not human(tracked(far), 1.7, context).truncated
 
 
 def test_a_person_behind_the_camera_has_no_pixel_box(context, body_model):
     behind = make_person(body_model, depth_m=-5.0)
-    message = through_cdr(convert.human(tracked(behind), 1.7, context))
+    message = through_cdr(human(tracked(behind), 1.7, context))
     assert np.isnan(message.box_pixels).all()
     assert not message.truncated
 
 
 def test_what_is_not_measured_is_left_open(context, body_model):
-    message = convert.human(tracked(make_person(body_model)), 1.7, context)
+    message = human(tracked(make_person(body_model)), 1.7, context)
     assert not message.velocity_valid
     assert len(message.joint_visibility) == 0
     assert math.isnan(message.scene_agreement)
@@ -208,14 +213,14 @@ def test_what_is_not_measured_is_left_open(context, body_model):
 
 def test_withheld_shape_leaves_nothing_near_biometric(context, body_model):
     withheld = dataclasses.replace(context, with_shape=False)
-    message = convert.human(tracked(make_person(body_model)), 1.7, withheld)
+    message = human(tracked(make_person(body_model)), 1.7, withheld)
     assert len(message.betas) == len(message.expression) == 0
     assert math.isnan(message.stature)
 
 
 def test_ids_are_legal_tokens_and_tracks_start_new(context, body_model):
     person = make_person(body_model)
-    old = convert.human(tracked(person), 1.7, context)
+    old = human(tracked(person), 1.7, context)
     assert old.id == "h3r00007"
     assert old.id.isalnum()
     assert (old.track_id, old.track_state, old.age_frames) == (7, old.TRACK_OK, 3)
@@ -223,14 +228,14 @@ def test_ids_are_legal_tokens_and_tracks_start_new(context, body_model):
 
 @pytest.mark.parametrize("state", TrackState)
 def test_track_states_are_those_of_the_message(context, body_model, state):
-    message = convert.human(tracked(make_person(body_model), state=state), 1.7, context)
+    message = human(tracked(make_person(body_model), state=state), 1.7, context)
     assert message.track_state == getattr(message, f"TRACK_{state.name}")
 
 
 def test_a_known_velocity_is_valid(context, body_model):
     velocity = np.array([0.5, -0.25, 1.0])
     person = tracked(make_person(body_model), velocity_camera=velocity)
-    message = through_cdr(convert.human(person, 1.7, context))
+    message = through_cdr(human(person, 1.7, context))
     assert message.velocity_valid
     assert (message.velocity.x, message.velocity.y, message.velocity.z) == (0.5, -0.25, 1.0)
 
@@ -261,7 +266,7 @@ def test_the_frames_of_a_standing_body_point_as_rep155_says(context):
     parameters = BodyParameters(*(part[0].numpy() for part in (upright, average, average, head)))
     joints, skin = mesh.joints[0].numpy(), mesh.vertices[0].numpy()
     person = PersonEstimate(0, 0.9, np.zeros(2, np.float32), parameters, joints, skin)
-    message = convert.human(tracked(person), 1.7, context)
+    message = human(tracked(person), 1.7, context)
     for pose in (message.body_pose, message.head_pose):
         camera_from_frame = convert.matrix_from_pose(pose)
         # x towards the camera, y to the image's right, z up.

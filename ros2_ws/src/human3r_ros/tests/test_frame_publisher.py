@@ -15,9 +15,12 @@ from human3r_ros.transforms import FrameTree
 from rclpy.serialization import serialize_message
 
 from human3r.config import Settings
+from human3r.model.weights_file import sha256_of
+from human3r.tracking.covariance_file import covariance_path, write_covariance
+from human3r.tracking.uncertainty import CovarianceModel, SpreadModel
 from human3r.types import Frame, Intrinsics, PointSet
 from ros2_ws.src.human3r_ros.tests.builders import make_estimate, make_person
-from ros2_ws.src.human3r_ros.tests.outlet import Outlet
+from ros2_ws.src.human3r_ros.tests.outlet import Outlet, through_cdr
 
 CAMERA = Intrinsics(60.0, 60.0, 31.5, 23.5, 64, 48)
 FRAME_NS = 100_000_000
@@ -36,12 +39,13 @@ class Stage:
         )
         self.made = []
         pipeline = SimpleNamespace(
+            settings=self.settings,
             body_model=body_model,
-            points=lambda estimate: self.made.append("points") or nothing,
+            points=lambda estimate, labels: self.made.append("points") or nothing,
             scene_points=lambda estimate: self.made.append("scene") or nothing,
             statures_m=lambda estimate: [1.5 + person.track_id for person in estimate.people],
         )
-        placement = Placement(FrameTree("level"), self.outlet, self.settings)
+        placement = Placement(FrameTree(), self.outlet, self.settings)
         self.publisher = FramePublisher(pipeline, self.outlet, placement, TrackBook())
 
     def publish(self, *people, **changes):
@@ -75,7 +79,8 @@ def test_the_transform_comes_first_and_people_before_what_is_large(stage, body_m
     stage.publish(make_person(body_model))
     names = [name for name, _ in stage.outlet.sent]
     assert names[:3] == ["tf", "humans", "odometry"]
-    assert set(names[3:]) == {"depth_info", "depth", "mask", "points", "scene"}
+    large = {"depth_info", "depth", "confidence", "mask", "labels", "points", "scene", "meshes"}
+    assert set(names[3:]) == large
     stamps = {
         convert.ns_from_time(message.header.stamp)
         for name, message in stage.outlet.sent
@@ -85,7 +90,7 @@ def test_the_transform_comes_first_and_people_before_what_is_large(stage, body_m
 
 
 def test_nobody_listens_nothing_is_made(stage, body_model):
-    quiet = Stage(body_model, is_listening=False)
+    quiet = Stage(body_model, is_listening=False, **{"map.enabled": False})
     for one in (stage, quiet):
         one.publish(make_person(body_model))
     assert stage.made == ["points", "scene"]
@@ -172,6 +177,55 @@ def test_bones_keep_their_lengths_when_asked(body_model):
     measured = [plain.publish(person)[0] for person in people]
     loose = [abs(thigh_m(a) - thigh_m(b)) for a, b in pairwise(measured)]
     assert sum(steps) < 0.5 * sum(loose)
+
+
+def test_bones_keep_their_lengths_when_the_network_takes_somebody_for_new(body_model):
+    stage = Stage(body_model, **{"people.constant_shape": True})
+    person = make_person(body_model)
+    shapes = np.random.default_rng(0).normal(size=(9, 10)).astype(np.float32)
+    people = [
+        dataclasses.replace(person, body=dataclasses.replace(person.body, betas=betas))
+        for betas in shapes
+    ]
+    for person in people[:8]:
+        (before,) = stage.publish(person)
+    stage.publish()
+    (after,) = stage.publish(dataclasses.replace(people[8], track_id=5))
+    assert after.id == before.id
+    assert np.allclose(after.betas, shapes.mean(axis=0), atol=1e-6)
+
+
+def calibrated(folder):
+    """A weights file, and beside it what is known of the errors of such weights."""
+    weights = folder / "net.safetensors"
+    weights.write_bytes(b"weights")
+    spread = SpreadModel(np.log([0.1, 0.02, 0.3, 0.05]), np.zeros((4, 4)))
+    bounds, growth = np.tile([0.0, 1.0], (4, 1)), np.tile([0.1, 1.0], (4, 1))
+    model = CovarianceModel(spread, spread, bounds, growth)
+    write_covariance(covariance_path(weights), model, sha256_of(weights), {})
+    return weights
+
+
+def test_calibrated_weights_say_how_sure_they_are_of_a_body(body_model, tmp_path):
+    stage = Stage(body_model, **{"model.weights": str(calibrated(tmp_path))})
+    person = make_person(body_model)
+    for _ in range(4):
+        (seen,) = stage.publish(person)
+    found = np.reshape(through_cdr(seen).body_pose_covariance, (6, 6))
+    place = seen.body_pose.position
+    origin = np.array([place.x, place.y, place.z])
+    # 10 % of the distance along the ray; the other numbers are those of the core's own tests.
+    assert origin @ found[:3, :3] @ origin == pytest.approx((0.1 * origin @ origin) ** 2, rel=1e-4)
+    assert np.linalg.eigvalsh(found).min() > 0
+    (hidden,) = stage.publish()
+    assert hidden.track_state == hidden.TRACK_COASTING
+    grown = np.reshape(hidden.body_pose_covariance, (6, 6)) - found
+    assert np.linalg.eigvalsh(grown).min() > 0
+
+
+def test_weights_that_were_not_calibrated_say_unknown(stage, body_model):
+    (seen,) = stage.publish(make_person(body_model))
+    assert np.asarray(through_cdr(seen).body_pose_covariance).tolist() == [-1.0] + [0.0] * 35
 
 
 def test_the_same_frames_are_published_the_same_way_byte_for_byte(body_model):

@@ -6,6 +6,7 @@ import time
 
 import pytest
 from builtin_interfaces.msg import Time
+from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import Quaternion, Transform, TransformStamped, Vector3
 from human3r_msgs.msg import FrameStatus
 from human3r_ros import convert
@@ -30,7 +31,13 @@ Outcome = FrameStatus
 def start(private_domain, model_files, folder, *arguments, transport="raw"):
     node = NodeProcess(folder, private_domain, model_files, *arguments)
     bench = Bench(transport=transport)
-    node.wait_for_log("is active")
+    try:
+        node.wait_for_log("is active")
+    except BaseException:
+        # No fixture knows of them yet.
+        bench.close()
+        node.close()
+        raise
     return node, bench
 
 
@@ -95,6 +102,7 @@ def simulated(private_domain, model_files, tmp_path_factory):
     )
     bench.log = node.log
     bench.wait_for_log = node.wait_for_log
+    bench._listen("diagnostics", DiagnosticArray, "/diagnostics", 10)
     latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
     bench.static = bench.node.create_publisher(TFMessage, "/tf_static", latched)
     edge = TransformStamped(
@@ -120,8 +128,32 @@ def tick(bench, stamp_ns):
         bench.clock.publish(Clock(clock=convert.time_from_ns(stamp_ns)))
 
 
-def test_a_silent_clock_is_mentioned(simulated):
-    simulated.wait_for_log("use_sim_time is set but /clock is silent", 15)
+def simulated_reports(simulated):
+    """Those of this node; the other node of this module stamps its own with the time of day."""
+    return [r for r in simulated.received["diagnostics"] if r.header.stamp.sec < 10**6]
+
+
+def reported(simulated, words):
+    """Whether the newest report of the input says this."""
+    reports = simulated_reports(simulated)
+    return bool(reports) and any(
+        status.name == "human3r: input" and words in status.message for status in reports[-1].status
+    )
+
+
+def test_a_silent_clock_is_mentioned_and_reported(simulated):
+    simulated.wait_for_log("use_sim_time is set but /clock is silent", 60)
+    wait_until(lambda: reported(simulated, "/clock is silent"), 20, "a warning in the report")
+
+
+def test_reports_go_on_while_simulated_time_stands_still(simulated):
+    tick(simulated, 800 * SECOND_NS)
+
+    def of_that_moment():
+        return [r for r in simulated_reports(simulated) if r.header.stamp.sec == 800]
+
+    wait_until(lambda: len(of_that_moment()) >= 3, 30, "reports with one and the same stamp")
+    wait_until(lambda: not reported(simulated, "/clock is silent"), 30, "an end of the warning")
 
 
 def test_under_simulated_time_ages_mean_nothing_and_old_stamps_are_processed(simulated):

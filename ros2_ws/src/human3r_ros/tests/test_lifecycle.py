@@ -33,7 +33,7 @@ class Managed:
 
     def __init__(self, process, bench):
         self.process, self.bench = process, bench
-        wait_until(self.state, 30, "an answer of get_state")
+        wait_until(self.state, 180, "an answer of get_state")
 
     def state(self):
         return self.bench.lifecycle.state()
@@ -236,7 +236,7 @@ def overflowing(weights, folder):
 def test_live_ends_with_the_reason_when_it_cannot_start(private_domain, model_files, tmp_path):
     node = NodeProcess(tmp_path, private_domain, (tmp_path / "none.safetensors", model_files[1]))
     try:
-        assert node.process.wait(30) == 1
+        assert node.process.wait(180) == 1
         assert "none.safetensors: no such file" in node.log()
     finally:
         node.close()

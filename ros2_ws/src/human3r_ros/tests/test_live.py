@@ -57,6 +57,24 @@ def test_a_namespace_is_passed_on():
     assert "__ns:=/robot1" in live.ros_arguments(parse("--namespace", "robot1"))
 
 
+def test_lock_step_takes_every_image_reliably_under_simulated_time():
+    values = live.settings_from(parse("--lockstep", "--compressed", "--camera-info", "info"))
+    assert values["use_sim_time"] is True
+    assert values["input.policy"] == "every"
+    assert values["diagnostics.max_latency_s"] == 0.0, "nothing is shed"
+    reliable = {name for name, value in values.items() if value == "reliable"}
+    assert reliable == {
+        "qos_overrides./cam/image_raw/compressed.subscription.reliability",
+        "qos_overrides./info.subscription.reliability",
+    }
+    options = live.build_parser().parse_args(
+        ["--image", "eye/image", "--namespace", "robot1", "--lockstep"]
+    )
+    assert "qos_overrides./robot1/eye/camera_info.subscription.reliability" in (
+        live.settings_from(options)
+    )
+
+
 @pytest.mark.parametrize("assignment", ["scene.voxel_m", "scene.voxel_m=big", "model.ttt3r=maybe"])
 def test_wrong_assignments_are_refused(assignment):
     with pytest.raises(ConfigError):

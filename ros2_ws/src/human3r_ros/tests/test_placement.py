@@ -9,6 +9,7 @@ from std_msgs.msg import Header
 from tf2_msgs.msg import TFMessage
 
 from human3r.config import Settings
+from ros2_ws.src.human3r_ros.tests.builders import make_estimate
 
 SECOND_NS = 1_000_000_000
 
@@ -17,11 +18,11 @@ class Robot:
     """A placement, what it sends, and a TF tree to speak into."""
 
     def __init__(self, mode="odometry", base="", patience_s=0.0):
-        settings = Settings().replace({"tf.mode": mode, "frames.base": base})
-        self.level = settings.frames.level
-        self.tree = transforms.FrameTree(self.level)
+        self.settings = Settings().replace({"tf.mode": mode, "frames.base": base})
+        self.level = self.settings.frames.level
+        self.tree = transforms.FrameTree()
         self.tf, self.odometry = [], []
-        self.placement = Placement(self.tree, self, settings, patience_s)
+        self.placement = Placement(self.tree, self, self.settings, patience_s)
         self.frames = 0
 
     def send(self, name, message):
@@ -47,9 +48,9 @@ class Robot:
         pose[0, 3] = self.frames
         self.frames += 1
         stamp_ns = self.frames * SECOND_NS
-        self.placement.enter(optical)
-        self.placement.send_transform(stamp_ns, pose)
-        self.placement.send_odometry(stamp_ns, 0, pose, (0.1, 0.1))
+        self.placement.see(optical, make_estimate(stamp_ns=stamp_ns), self.settings)
+        self.placement.send_transform(stamp_ns, pose, self.settings)
+        self.placement.send_odometry(stamp_ns, pose, self.settings)
 
     def children(self):
         return [edge.child_frame_id for edge in self.tf]

@@ -35,7 +35,7 @@ class Desk:
     def __init__(self, pipeline):
         self.outlet, self.said, self.now_ns = Outlet(is_listening=False), [], T0
         self.settings = pipeline.settings
-        placement = Placement(FrameTree("level"), self.outlet, self.settings)
+        placement = Placement(FrameTree(), self.outlet, self.settings)
         around = Surroundings(
             settings=lambda: self.settings,
             now_ns=lambda: self.now_ns,

@@ -1,13 +1,15 @@
 import math
+import threading
 
 import numpy as np
 import pytest
 from geometry_msgs.msg import Quaternion, Transform, TransformStamped, Vector3
-from human3r_ros import transforms
+from human3r_ros import transforms, tree_check
 from scipy.spatial.transform import Rotation
 from std_msgs.msg import Header
 from tf2_msgs.msg import TFMessage
 
+from human3r.config import Settings
 from human3r.errors import ConfigError
 
 
@@ -24,7 +26,7 @@ def edge(parent, child, xyz=(0.0, 0.0, 0.0), rotation=None):
 
 
 def tree_of(static=(), moving=()):
-    tree = transforms.FrameTree("level")
+    tree = transforms.FrameTree()
     tree.hear(TFMessage(transforms=list(static)), is_static=True)
     tree.hear(TFMessage(transforms=list(moving)), is_static=False)
     return tree
@@ -51,11 +53,11 @@ def test_the_base_is_found_along_static_edges_only():
         static=[edge("camera_link", "optical"), edge("base_link", "camera_link")],
         moving=[edge("odom", "base_link")],
     )
-    assert transforms.find_base(tree, "optical", "") == "base_link"
-    assert transforms.find_base(tree, "unknown", "") == "unknown"
-    assert transforms.find_base(tree, "optical", "camera_link") == "camera_link"
+    assert tree_check.find_base(tree, "optical", "") == "base_link"
+    assert tree_check.find_base(tree, "unknown", "") == "unknown"
+    assert tree_check.find_base(tree, "optical", "camera_link") == "camera_link"
     with pytest.raises(ConfigError, match="base_link only"):
-        transforms.find_base(tree, "optical", "odom")
+        tree_check.find_base(tree, "optical", "odom")
 
 
 def test_a_chain_of_static_edges_is_composed():
@@ -74,21 +76,82 @@ def test_a_chain_of_static_edges_is_composed():
 
 def test_a_foreign_parent_of_our_child_is_a_conflict():
     tree = tree_of(moving=[edge("odom", "base_link")])
-    assert "base_link already has parent odom" in transforms.conflict(tree, "level", "base_link")
-    assert "tf.mode none" in transforms.conflict(tree, "level", "base_link")
+    found = tree_check.conflict(tree, "level", "base_link", "odometry")
+    assert found.startswith("base_link already has parent odom")
+    assert "tf.mode anchored or none" in found
+    tree = tree_of(static=[edge("map", "level")])
+    for mode, parent in (("inverse", "base_link"), ("anchored", "odom")):
+        found = tree_check.conflict(tree, parent, "level", mode)
+        assert found.startswith("level already has parent map")
+        assert "name of its own" in found
 
 
 def test_our_own_broadcast_coming_back_is_no_conflict_and_hides_none():
-    tree = tree_of(moving=[edge("level", "base_link")])
-    assert transforms.conflict(tree, "level", "base_link") == ""
-    tree.hear(TFMessage(transforms=[edge("odom", "base_link")]), is_static=False)
-    tree.hear(TFMessage(transforms=[edge("level", "base_link")]), is_static=False)
-    assert "odom" in transforms.conflict(tree, "level", "base_link")
+    tree = transforms.FrameTree()
+    ours, theirs = edge("level", "base_link"), edge("odom", "base_link")
+    tree.will_send("level", "base_link", 0)
+    tree.hear(TFMessage(transforms=[ours]), is_static=False)
+    assert tree_check.conflict(tree, "level", "base_link", "odometry") == ""
+    tree.hear(TFMessage(transforms=[theirs]), is_static=False)
+    tree.hear(TFMessage(transforms=[ours]), is_static=False)
+    assert "parent odom" in tree_check.conflict(tree, "level", "base_link", "odometry")
+
+
+def test_a_second_node_with_the_same_edge_is_a_conflict():
+    tree = transforms.FrameTree()
+    tree.will_send("odom", "level", 5)
+    twin = edge("odom", "level")
+    twin.header.stamp.nanosec = 6
+    tree.hear(TFMessage(transforms=[twin]), is_static=False)
+    assert "already has parent odom" in tree_check.conflict(tree, "odom", "level", "anchored")
 
 
 def test_closing_a_loop_is_a_conflict_that_names_the_chain():
     tree = tree_of(static=[edge("base_link", "arm"), edge("arm", "level")])
-    assert "level -> arm -> base_link -> level" in transforms.conflict(tree, "level", "base_link")
+    found = tree_check.conflict(tree, "level", "base_link", "odometry")
+    assert "level -> arm -> base_link -> level" in found
+    # Our parent below our child, in the two modes whose child is the level frame.
+    tree = tree_of(moving=[edge("level", "odom"), edge("odom", "base_link")])
+    for mode, parent in (("inverse", "base_link"), ("anchored", "odom")):
+        assert "close the loop" in tree_check.conflict(tree, parent, "level", mode)
+
+
+def test_a_parent_that_fell_silent_is_forgotten():
+    tree = tree_of(moving=[edge("odom", "base_link")], static=[edge("base_link", "optical")])
+    tree.forget_silent(60.0)
+    assert tree.parent("base_link") == "odom"
+    tree.forget_silent(-1.0)
+    assert tree.parent("base_link") is None
+    assert tree.parent("optical") == "base_link"
+
+
+def stamped(made, stamp_ns):
+    made.header.stamp.sec, made.header.stamp.nanosec = divmod(stamp_ns, 10**9)
+    return made
+
+
+def test_a_look_up_interpolates_at_the_stamp_and_never_extrapolates():
+    moves = [stamped(edge("odom", "base", (x, 0.0, 0.0)), t) for t, x in ((10, 1.0), (20, 3.0))]
+    tree = tree_of(static=[edge("base", "optical", (0.0, 0.0, 1.5))], moving=moves)
+    found = tree.lookup("odom", "optical", 15)
+    assert np.allclose(found.target_from_source[:3, 3], [2.0, 0.0, 1.5])
+    assert found.reason == ""
+    for stamp_ns in (9, 21):
+        found = tree.lookup("odom", "optical", stamp_ns)
+        assert found.target_from_source is None
+        assert "'optical' to 'odom' at 0.000 s" in found.reason
+    assert np.allclose(tree.lookup("odom", "optical", 0).target_from_source[:3, 3], [3, 0, 1.5])
+    assert "elsewhere" in tree.lookup("odom", "elsewhere", 15).reason
+
+
+def test_a_look_up_waits_for_a_transform_that_is_on_its_way():
+    tree = transforms.FrameTree()
+    late = TFMessage(transforms=[stamped(edge("odom", "optical"), 15)])
+    timer = threading.Timer(0.05, lambda: tree.hear(late, is_static=False))
+    timer.start()
+    found = tree.lookup("odom", "optical", 15, timeout_s=30.0)
+    timer.join()
+    assert found.target_from_source is not None
 
 
 def test_a_time_jump_forgets_moving_edges_only():
@@ -96,6 +159,8 @@ def test_a_time_jump_forgets_moving_edges_only():
     tree.forget_moving()
     assert tree.parent("base_link") is None
     assert tree.parent("optical") == "link"
+    assert tree.lookup("odom", "base_link", 0).target_from_source is None
+    assert tree.lookup("link", "optical", 0).target_from_source is not None
 
 
 @pytest.mark.parametrize(
@@ -131,19 +196,49 @@ def test_the_number_of_frames_is_bounded(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("level", "base", "words"),
+    ("values", "words"),
     [
-        ("", "", "empty"),
-        ("/odom", "", "leading slash"),
-        ("odom", "/base", "leading slash"),
-        ("same", "same", "two frames"),
-        ("a b", "", "blanks"),
-        ("x" * 200, "", "128"),
+        ({"frames.level": ""}, "frames.level is empty"),
+        ({"frames.level": "/odom"}, "leading slash"),
+        ({"frames.base": "/base"}, "leading slash"),
+        ({"frames.level": "same", "frames.base": "same"}, "two frames"),
+        ({"frames.level": "a b"}, "blanks"),
+        ({"frames.level": "x" * 200}, "128"),
+        ({"tf.mode": "anchored", "frames.anchor": ""}, "frames.anchor is empty"),
+        ({"level.source": "tf", "frames.anchor": "/odom"}, "leading slash"),
+        ({"tf.mode": "anchored", "frames.anchor": "human3r_odom"}, "two frames"),
+        ({"tf.mode": "anchored", "frames.base": "odom"}, "two frames"),
     ],
+    ids=str,
 )
-def test_unusable_frame_names_are_refused(level, base, words):
+def test_unusable_frame_names_are_refused(values, words):
     with pytest.raises(ConfigError, match=words):
-        transforms.check_frame_names(level, base)
+        tree_check.check_frame_names(Settings().replace(values))
+
+
+def test_an_anchor_that_is_not_used_may_have_any_name():
+    tree_check.check_frame_names(Settings().replace({"frames.level": "odom"}))
+
+
+@pytest.mark.parametrize(
+    ("values", "needed"),
+    [
+        ({}, False),
+        ({"frames.base": "base_link"}, True),
+        ({"level.source": "tf"}, True),
+        ({"level.source": "floor"}, False),
+        *(({"tf.mode": mode}, True) for mode in ("odometry", "inverse", "anchored")),
+    ],
+    ids=str,
+)
+def test_tf_is_listened_to_where_it_is_used(values, needed):
+    assert tree_check.needs_tf(Settings().replace(values)) is needed
+
+
+def test_climbing_ends_below_the_anchor():
+    tree = tree_of(static=[edge("base", "optical"), edge("odom", "base"), edge("map", "odom")])
+    assert tree_check.find_base(tree, "optical", "") == "map"
+    assert tree_check.find_base(tree, "optical", "", anchor="odom") == "base"
 
 
 def test_the_twist_is_that_of_the_motion_in_the_child_frame():
