@@ -15,6 +15,8 @@ setup(
     package_data={NAME: ["definitions/*/msg/*.msg"]},
     # The client library (rclpy or rclpy-lite) is left out on purpose: ROS 2 brings its own.
     install_requires=["human3r", "human3r-ros", "numpy>=1.24", "scipy>=1.11"],
+    # By which `colcon test` knows that these tests are pytest's.
+    extras_require={"test": ["pytest"]},
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (f"share/{NAME}", ["package.xml"]),

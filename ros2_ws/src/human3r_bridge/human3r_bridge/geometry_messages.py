@@ -84,6 +84,25 @@ def pose_from_matrix(a_from_b: np.ndarray) -> Pose:
     return Pose(position=point(a_from_b[:3, 3]), orientation=quaternion(a_from_b[:3, :3]))
 
 
+def covariance_at(covariance: np.ndarray | None, arm: np.ndarray) -> np.ndarray:
+    """The covariance (36,) of the pose of a point that a body carries, row-major as in ROS.
+
+    Args:
+        covariance: (6, 6) of the body's pose: x, y, z, rotation about x, y, z; None when unknown,
+            which ROS writes as -1 in the first place.
+        arm: (3,) metres from the body's origin to the point, along the covariance's axes.
+    """
+    if covariance is None:
+        unknown = np.zeros(36)
+        unknown[0] = -1.0
+        return unknown
+    x, y, z = arm
+    # A small rotation r moves the point by r x arm.
+    moved = np.eye(6)
+    moved[:3, 3:] = [[0.0, z, -y], [-z, 0.0, x], [y, -x, 0.0]]
+    return (moved @ covariance @ moved.T).ravel()
+
+
 def transform_message(
     stamp: Time, parent: str, child: str, parent_from_child: np.ndarray
 ) -> TransformStamped:

@@ -40,6 +40,8 @@ class Person:
     score: float
     camera_from_body: np.ndarray
     """(4, 4), REP-155 body frame."""
+    covariance: np.ndarray | None
+    """(6, 6) of camera_from_body: x, y, z, rotation about x, y, z of camera; None when unknown."""
     camera_from_head: np.ndarray
     """(4, 4), REP-155 face frame."""
     velocity_camera: np.ndarray | None
@@ -127,6 +129,7 @@ def _person(human: Human) -> Person:
         is_measured=human.track_state == Human.TRACK_OK,
         score=float(human.score) if np.isfinite(human.score) else 0.0,
         camera_from_body=matrix_from_pose(human.body_pose),
+        covariance=_covariance(human),
         camera_from_head=matrix_from_pose(human.head_pose),
         velocity_camera=velocity if is_moving else None,
         box_center_body=_xyz(human.box_center),
@@ -138,6 +141,13 @@ def _person(human: Human) -> Person:
         visibility=visibility if len(visibility) == len(joints) else None,
         box_pixels=np.asarray(human.box_pixels, np.float64),
     )
+
+
+def _covariance(human: Human) -> np.ndarray | None:
+    covariance = np.asarray(human.body_pose_covariance, np.float64).reshape(6, 6)
+    # Nobody is sure beyond doubt: zeros are what a message holds that was never filled in.
+    is_known = np.isfinite(covariance).all() and (covariance.diagonal() > 0).all()
+    return covariance if is_known else None
 
 
 def _quaternions(human: Human) -> np.ndarray:

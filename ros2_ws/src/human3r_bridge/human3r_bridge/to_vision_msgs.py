@@ -14,7 +14,7 @@ from vision_msgs.msg import (
     ObjectHypothesisWithPose,
 )
 
-from human3r_bridge.geometry_messages import pose_from_matrix, vector
+from human3r_bridge.geometry_messages import covariance_at, pose_from_matrix, vector
 from human3r_bridge.people import Person
 
 _CLASS = "person"
@@ -40,12 +40,13 @@ def detections_2d(people: list[Person], header: Header) -> Detection2DArray:
 
 
 def _detection_3d(person: Person, header: Header) -> Detection3D:
+    arm = person.camera_from_body[:3, :3] @ person.box_center_body
     camera_from_box = person.camera_from_body.copy()
-    camera_from_box[:3, 3] += person.camera_from_body[:3, :3] @ person.box_center_body
+    camera_from_box[:3, 3] += arm
     pose = pose_from_matrix(camera_from_box)
     return Detection3D(
         header=header,
-        results=[_hypothesis(person, pose)],
+        results=[_hypothesis(person, pose, arm)],
         bbox=BoundingBox3D(center=pose, size=vector(person.box_size)),
         id=person.id,
     )
@@ -56,11 +57,13 @@ def _detection_2d(person: Person, header: Header) -> Detection2D:
     box = BoundingBox2D(size_x=float(high[0] - low[0]), size_y=float(high[1] - low[1]))
     box.center.position.x, box.center.position.y = ((low + high) / 2).tolist()
     pose = pose_from_matrix(person.camera_from_body)
-    return Detection2D(header=header, results=[_hypothesis(person, pose)], bbox=box, id=person.id)
+    hypothesis = _hypothesis(person, pose, np.zeros(3))
+    return Detection2D(header=header, results=[hypothesis], bbox=box, id=person.id)
 
 
-def _hypothesis(person: Person, pose: Pose) -> ObjectHypothesisWithPose:
+def _hypothesis(person: Person, pose: Pose, arm: np.ndarray) -> ObjectHypothesisWithPose:
+    """The person's class and a pose of the body, ``arm`` (3,) metres from its origin."""
     return ObjectHypothesisWithPose(
         hypothesis=ObjectHypothesis(class_id=_CLASS, score=person.score),
-        pose=PoseWithCovariance(pose=pose),
+        pose=PoseWithCovariance(pose=pose, covariance=covariance_at(person.covariance, arm)),
     )

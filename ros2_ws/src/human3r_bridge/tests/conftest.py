@@ -6,7 +6,7 @@ import human3r_bridge  # noqa: F401 - settles the client library before anything
 import pytest
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def bridge_domain():
     """Environment variables of a DDS domain of our own on the loopback interface, also set here."""
     from human3r_ros.private_domain import private_environment

@@ -1,9 +1,6 @@
 """Launch and RViz files against the bridge, with stand-ins for ROS 2's launch."""
 
 import re
-import runpy
-import sys
-import types
 from pathlib import Path
 
 import pytest
@@ -14,78 +11,19 @@ from human3r_bridge.hri_chain import CHAIN
 from human3r_bridge.inputs import IMAGE
 from rclpy.qos import DurabilityPolicy, ReliabilityPolicy
 
+from ros2_ws.src.human3r_ros.tests.launch_stand_in import only, starter
+
 SOURCES = Path(__file__).resolve().parents[2]
 BRIDGE = SOURCES / "human3r_bridge" / "launch" / "bridge.launch.py"
 NODE = SOURCES / "human3r_ros" / "launch"
 RVIZ = SOURCES / "human3r_ros" / "rviz" / "human3r.rviz"
-MODULES = (
-    "launch",
-    "launch.actions",
-    "launch.event_handlers",
-    "launch.events",
-    "launch.launch_description_sources",
-    "launch.substitutions",
-    "launch_ros.actions",
-    "launch_ros.event_handlers",
-    "launch_ros.events.lifecycle",
-    "launch_ros.substitutions",
-    "lifecycle_msgs.msg",
-)
-
-
-class Made:
-    """Any object of a launch description: what it is, and what it was made of."""
-
-    def __init__(self, name, args, kwargs):
-        self.name, self.args, self.kwargs = name, args, kwargs
-
-    def perform(self, context):
-        return context[self.args[0]]
-
-
-class Anything(types.ModuleType):
-    """A module whose every name makes objects."""
-
-    def __getattr__(self, name):
-        if name.startswith("_"):
-            raise AttributeError(name)
-        if name == "Transition":
-            return types.SimpleNamespace(
-                TRANSITION_CONFIGURE=1, TRANSITION_ACTIVATE=3, TRANSITION_DEACTIVATE=4
-            )
-        return lambda *args, **kwargs: Made(name, args, kwargs)
 
 
 @pytest.fixture
 def launch(monkeypatch):
     """Runs a launch file with arguments; returns its arguments and its actions."""
-    for name in MODULES:
-        monkeypatch.setitem(sys.modules, name, Anything(name))
-    monkeypatch.setattr(sys, "path", [*sys.path])
-    monkeypatch.delitem(sys.modules, "_node_actions", raising=False)
-
-    def start(path, **given):
-        (entities,) = runpy.run_path(str(path))["generate_launch_description"]().args
-        declared = {e.args[0]: e.kwargs for e in entities if e.name == "DeclareLaunchArgument"}
-        for name, value in given.items():
-            assert value in declared[name].get("choices", [value])
-        context = {name: options.get("default_value") for name, options in declared.items()}
-        context |= given
-        actions = [
-            action
-            for entity in entities
-            if entity.name == "OpaqueFunction"
-            for action in entity.kwargs["function"](context, **entity.kwargs.get("kwargs", {}))
-        ]
-        return declared, actions
-
-    yield start
-    sys.modules.pop("_node_actions", None)
-
-
-def only(actions, name):
-    (found,) = (action for action in actions if action.name == name)
-    return found
+    start = starter(monkeypatch)
+    return lambda path, **given: start(path, **given)[:2]
 
 
 def test_the_launch_file_starts_the_bridge_with_what_is_given(launch):
@@ -106,17 +44,18 @@ def test_outputs_that_are_not_given_are_left_to_the_parameter_file(launch):
     assert node.kwargs["parameters"][1] == {"use_sim_time": True}
 
 
-def test_the_live_launch_file_starts_no_bridge_unless_asked(launch):
+def test_the_live_launch_file_starts_the_bridge_unless_told_not_to(launch):
     declared, actions = launch(NODE / "live.launch.py")
-    assert declared["bridge"]["default_value"] == "false"
-    assert "LifecycleNode" in {action.name for action in actions}
+    assert declared["bridge"]["default_value"] == "true"
+    assert {"LifecycleNode", "IncludeLaunchDescription"} <= {action.name for action in actions}
+    _, actions = launch(NODE / "live.launch.py", bridge="false")
     assert "IncludeLaunchDescription" not in {action.name for action in actions}
 
 
 def test_the_live_launch_file_passes_its_arguments_on_to_the_bridge(launch):
     bridge_arguments, _ = launch(BRIDGE)
     live_arguments, actions = launch(NODE / "live.launch.py", bridge="true", outputs="[hri]")
-    include = only(actions, "IncludeLaunchDescription")
+    include = only(actions, name="IncludeLaunchDescription")
     package, path = include.args[0].args[0]
     assert (package.args, path) == (("human3r_bridge",), f"/launch/{BRIDGE.name}")
     passed = {name: value.args[0] for name, value in include.kwargs["launch_arguments"]}

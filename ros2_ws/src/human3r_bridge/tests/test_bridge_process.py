@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from geometry_msgs.msg import PointStamped, PoseArray, TransformStamped, TwistStamped
 from hri_msgs.msg import IdsList, IdsMatch, NormalizedRegionOfInterest2D, Skeleton2D
-from human3r_msgs.msg import HumanMesh, HumanMeshArray, MeshTopology
+from human3r_msgs.msg import Human, HumanMesh, HumanMeshArray, MeshTopology
 from human3r_ros import qos
 from people_msgs.msg import People
+from rclpy.qos import DurabilityPolicy, ReliabilityPolicy
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import String
 from tf2_msgs.msg import TFMessage
@@ -71,6 +72,14 @@ def pair(**changes):
     return make_human(1, **changes), make_human(2, place=(-0.6, 0.0, 4.0))
 
 
+def nobody_yet():
+    """People of the message who are no people of any other format."""
+    return (
+        make_human(3, place=(0.8, 0.0, 4.0), state=Human.TRACK_NEW),
+        make_human(4, place=(1.6, 0.0, 4.0), state=Human.TRACK_LOST),
+    )
+
+
 def test_every_format_follows_who_comes_and_goes(bench, start):
     bridge = start(
         outputs="[markers, mesh_markers, people, vision, vision2d, poses, hri]", hri__linger_s=0.4
@@ -90,12 +99,12 @@ def test_every_format_follows_who_comes_and_goes(bench, start):
     assert bench.wait_for("/human3r_bridge/poses", first_ns).poses == []
 
     # Two people: the first frame makes their topics, readers find them, the next ones arrive.
-    bench.send(*pair(), stamp_ns=first_ns + STEP_NS)
+    bench.send(*pair(), *nobody_yet(), stamp_ns=first_ns + STEP_NS)
     for topic in OF_ONE:
         wait_until(lambda topic=topic: bench.node.count_publishers(topic), 5, topic)
     for step in range(2, 12):
         stamp_ns = first_ns + step * STEP_NS
-        bench.send(*pair(), stamp_ns=stamp_ns)
+        bench.send(*pair(), *nobody_yet(), stamp_ns=stamp_ns)
         time.sleep(0.05)
     ids = ["h3r00001", "h3r00002"]
     for topic in (TRACKED, "/humans/faces/tracked"):
@@ -111,7 +120,11 @@ def test_every_format_follows_who_comes_and_goes(bench, start):
     assert {m.ns for m in bench.wait_for(MARKERS, stamp_ns).markers} == {
         *("bones", "joints", "id", "velocity")
     }
+    assert {m.id for m in bench.of(MARKERS, stamp_ns).markers} == {1, 2}
     check_transforms(bench.wait_for("/tf", stamp_ns), stamp_ns)
+    topics = [name for name, _ in bench.node.get_topic_names_and_types()]
+    assert not [name for name in topics if "h3r00003" in name or "h3r00004" in name]
+    check_policies(bench.node)
     # Latched: who comes late gets it.
     bench.listen("/humans/bodies/h3r00002/urdf", String, qos.LATCHED)
     description = wait_until(lambda: bench.received["/humans/bodies/h3r00002/urdf"], 5, "urdf")
@@ -134,7 +147,7 @@ def test_every_format_follows_who_comes_and_goes(bench, start):
 
     # The bridge ends: everybody is taken away first.
     counts = {topic: len(bench.received[topic]) for topic in (TRACKED, MARKERS, "/people", MESHES)}
-    assert bridge.stop() < 3.0
+    bridge.stop(timeout_s=30.0)
     assert bridge.process.returncode == 0
     for topic, count in counts.items():
         wait_until(lambda topic=topic, n=count: len(bench.received[topic]) > n, 5, topic)
@@ -143,6 +156,15 @@ def test_every_format_follows_who_comes_and_goes(bench, start):
     for topic in (MARKERS, MESHES):
         assert {m.action for m in bench.received[topic][-1].markers} == {Marker.DELETE}
     assert "fault" not in bridge.log()
+
+
+def check_policies(node):
+    """libhri subscribes with the default profile: whatever is below /humans must be reliable."""
+    for topic in (*OF_ONE, TRACKED, "/humans/faces/tracked", "/humans/candidate_matches"):
+        (offered,) = node.get_publishers_info_by_topic(topic)
+        assert offered.qos_profile.reliability == ReliabilityPolicy.RELIABLE, topic
+    (urdf,) = node.get_publishers_info_by_topic("/humans/bodies/h3r00001/urdf")
+    assert urdf.qos_profile.durability == DurabilityPolicy.TRANSIENT_LOCAL
 
 
 def check_transforms(message, stamp_ns):

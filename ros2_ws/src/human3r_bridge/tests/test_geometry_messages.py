@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from geometry_msgs.msg import Pose
 from human3r_bridge.geometry_messages import (
+    covariance_at,
     matrix_from_pose,
     pose_from_matrix,
     quaternion,
@@ -51,3 +52,19 @@ def test_what_is_no_rigid_pose_is_none():
     assert matrix_from_pose(pose) is None
     pose.orientation.w = float("nan")
     assert matrix_from_pose(pose) is None
+
+
+def test_the_covariance_of_a_carried_point_is_that_of_many_tries():
+    rng = np.random.default_rng(0)
+    root = 0.02 * rng.standard_normal((6, 6))
+    arm = np.array([0.2, -0.1, 0.4])
+    tries = rng.standard_normal((20_000, 6)) @ root.T
+    points = tries[:, :3] + Rotation.from_rotvec(tries[:, 3:]).apply(arm) - arm
+    found = covariance_at(root @ root.T, arm).reshape(6, 6)
+    wanted = np.cov(np.column_stack([points, tries[:, 3:]]).T)
+    np.testing.assert_allclose(found, wanted, atol=0.05 * wanted.max())
+    np.testing.assert_allclose(found, found.T, atol=1e-15)
+
+
+def test_an_unknown_covariance_begins_with_minus_one():
+    assert covariance_at(None, np.ones(3)).tolist() == [-1.0] + [0.0] * 35

@@ -1,11 +1,16 @@
 from array import array
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from human3r_bridge.decimate import decimate
+from human3r_bridge.inputs import MESH_TOPOLOGY, MESHES
+from human3r_bridge.mesh_marker_output import MeshMarkerOutput
+from human3r_bridge.output import PeopleFrame
+from human3r_bridge.parameters import settings_from
 from human3r_bridge.people import confirmed_people
 from human3r_bridge.to_mesh_markers import MAX_FACES, coarse_topology, mesh_marker
-from human3r_msgs.msg import HumanMesh, MeshTopology
+from human3r_msgs.msg import HumanMesh, HumanMeshArray, MeshTopology
 from std_msgs.msg import Header
 from visualization_msgs.msg import Marker
 
@@ -91,6 +96,29 @@ def test_a_mesh_marker_is_a_bounded_list_of_triangles_where_the_mesh_is():
     assert len(marker.points) % 3 == 0
     distances = [np.linalg.norm([p.x, p.y, p.z - 5.0]) for p in marker.points]
     np.testing.assert_allclose(distances, 1.0, atol=1e-5)
+
+
+@pytest.mark.parametrize(("rate_hz", "expected"), [(2.0, 4), (10.0, 20)])
+def test_mesh_markers_come_as_often_as_asked_for(rate_hz, expected):
+    heard, sent = {}, []
+    publisher = SimpleNamespace(get_subscription_count=lambda: 1, publish=sent.append)
+    node = SimpleNamespace(
+        create_publisher=lambda *_, **__: publisher,
+        create_subscription=lambda kind, topic, callback, *_, **__: heard.update({topic: callback}),
+        resolve_topic_name=lambda topic: topic,
+        count_publishers=lambda topic: 1,
+    )
+    settings = settings_from({"outputs": ["mesh_markers"], "markers.mesh_rate_hz": rate_hz})
+    output = MeshMarkerOutput(node, settings, lambda kind, text: None)
+    output.tick()
+    topology, mesh = make_mesh(*sphere(4, 6))
+    heard[MESH_TOPOLOGY](topology)
+    for step in range(40):
+        # Two seconds at 20 Hz.
+        array = make_array(make_human(3), stamp_ns=10**18 + step * 50_000_000)
+        output.publish(PeopleFrame(array, confirmed_people(array)))
+        heard[MESHES](HumanMeshArray(header=array.header, topology_id="t", meshes=[mesh]))
+    assert len(sent) == expected
 
 
 def test_damaged_meshes_and_topologies_are_refused():

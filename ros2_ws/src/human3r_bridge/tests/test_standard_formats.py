@@ -68,6 +68,27 @@ def test_a_3d_detection_is_the_box_around_the_body():
     assert result.pose.pose == found.bbox.center
 
 
+def test_detections_carry_the_covariance_of_the_pose_they_hold():
+    covariance = np.diag([0.01, 0.02, 0.09, 0.1, 0.2, 0.3])
+    human = make_human(1, body_pose_covariance=covariance.ravel().astype(np.float32))
+    (flat,) = detections_2d(people_of(human), HEADER).detections
+    np.testing.assert_allclose(flat.results[0].pose.covariance, covariance.ravel(), rtol=1e-6)
+    (box,) = detections_3d(people_of(human), HEADER).detections
+    found = np.reshape(box.results[0].pose.covariance, (6, 6))
+    # The box's centre is 5 cm before the belly (towards the camera) and 10 cm below mid-hips.
+    np.testing.assert_allclose(found[3:, 3:], covariance[3:, 3:], rtol=1e-6)
+    assert found[0, 0] == pytest.approx(0.01 + 0.05**2 * 0.2 + 0.1**2 * 0.3, rel=1e-5)
+    assert found[2, 2] == pytest.approx(0.09 + 0.1**2 * 0.1, rel=1e-5)
+
+
+@pytest.mark.parametrize("covariance", [np.zeros(36), np.full(36, np.nan), -np.eye(6).ravel()])
+def test_a_covariance_that_says_nothing_is_passed_on_as_unknown(covariance):
+    human = make_human(1, body_pose_covariance=covariance.astype(np.float32))
+    for detections in (detections_2d, detections_3d):
+        (found,) = detections(people_of(human), HEADER).detections
+        assert list(found.results[0].pose.covariance) == [-1.0] + [0.0] * 35
+
+
 def test_a_2d_detection_is_the_box_in_pixels():
     box = np.array([100.0, 40.0, 180.0, 240.0], np.float32)
     (found,) = detections_2d(people_of(make_human(1, box_pixels=box)), HEADER).detections
