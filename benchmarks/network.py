@@ -19,13 +19,11 @@ import numpy as np
 import torch
 from clip import clip_images
 from environment import describe_environment, resident_bytes
+from subjects import build
 from torch import nn
 
-from human3r import Frame, Settings
-from human3r.body import load_body_model
-from human3r.body.default import default_body_path
+from human3r import Frame
 from human3r.model.network import Human3R
-from human3r.model.seeded import seeded_state
 from human3r.model.variants import VARIANTS
 from human3r.pipeline import Pipeline, choose_device
 
@@ -65,17 +63,6 @@ class StageTimer:
         if torch.cuda.is_available():
             torch.cuda.synchronize()
         return time.perf_counter()
-
-
-def build(variant: str, device: torch.device) -> Pipeline:
-    config = VARIANTS[variant]
-    with torch.device("meta"):
-        network = Human3R(config)
-    shapes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
-    state = {name: torch.from_numpy(array) for name, array in seeded_state(shapes, 0).items()}
-    network.load_state_dict(state, assign=True)
-    network.to(device).eval().requires_grad_(False)
-    return Pipeline(network, load_body_model(default_body_path(), device), Settings())
 
 
 def measure(pipeline: Pipeline, frames: int, width: int, height: int) -> dict:

@@ -1,0 +1,152 @@
+"""Results of ``bench.py`` as a table and as a picture."""
+
+from pathlib import Path
+from typing import Any
+
+from PIL import Image, ImageDraw, ImageFont
+
+_WIDTH, _ROW, _LEFT, _RIGHT = 900, 34, 260, 190
+_COLOURS = ("#9aa5b1", "#6b7c8f", "#2a6fbb", "#4a8f5a", "#c8553d")
+
+
+def write_table(result: dict[str, Any]) -> str:
+    """Markdown: where and when first, then one table per section."""
+    gpu = result["gpu"] or "no GPU (so no GPU figure exists)"
+    lines = [
+        f"# Speed, {result['date']}",
+        "",
+        f"{result['cpu']}, {result['cores']} cores; {gpu}; commit {result['commit']}; "
+        f"Python {result['python']}, PyTorch {result['torch']}, "
+        f"{result['torch_threads']} threads; seeded weights, free body.",
+        "",
+        f"    {result['command']}",
+        "",
+        "Processor time is that of all threads together and hardly depends on what else runs.",
+    ]
+    sections = result["sections"]
+    for variant, found in sections.get("network", {}).items():
+        lines += _ways(f"Network alone, {variant}, 512x288 or the variant's size", found["ways"])
+        lines += _pairs("Stages of ours, wall ms", found["stage_ms"], ".1f")
+    if "session" in sections:
+        lines += _session(sections["session"], result["variant"])
+    for name, title in (("people", "people"), ("image", "image size")):
+        if "growth" in sections:
+            lines += _ways(f"Session against {title}", sections["growth"][name], inverse=True)
+    if "growth" in sections:
+        lines += _pairs("Session against length", sections["growth"]["length"], ".4g")
+    for name in ("start", "messages"):
+        if name in sections:
+            lines += _pairs(_TITLES[name], sections[name], ".3f")
+    if "precision" in sections:
+        lines += _precision(sections["precision"])
+    for name in ("node", "control"):
+        if name in sections:
+            lines += _percentiles(_TITLES[name], sections[name])
+    return "\n".join(lines) + "\n"
+
+
+_TITLES = {
+    "start": "Start, seconds, fastest of several",
+    "messages": "Building messages, processor ms, fastest of many",
+    "node": "The node, ms from image stamp to publication",
+    "control": "Service calls while a 30 Hz camera outruns the network, ms",
+}
+
+
+def _ways(title: str, ways: dict[str, dict[str, float]], inverse: bool = False) -> list[str]:
+    factor = "times the cost" if inverse else "times faster"
+    lines = [
+        "",
+        f"## {title}",
+        "",
+        f"| | processor ms | wall ms | {factor} (processor) | (wall) |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for name, row in ways.items():
+        by_processor, by_wall = row["times_faster_processor"], row["times_faster_wall"]
+        if inverse:
+            by_processor, by_wall = 1 / by_processor, 1 / by_wall
+        lines.append(
+            f"| {name} | {row['processor_ms']:.1f} | {row['wall_ms']:.1f} | "
+            f"{by_processor:.2f} | {by_wall:.2f} |"
+        )
+    return lines
+
+
+def _pairs(title: str, found: dict[str, Any], form: str) -> list[str]:
+    lines = ["", f"## {title}", "", "| | |", "| --- | --- |"]
+    for name, value in found.items():
+        text = f"{value:{form}}" if isinstance(value, float) else str(value)
+        lines.append(f"| {name.replace('_', ' ')} | {text} |")
+    return lines
+
+
+def _session(found: dict[str, Any], variant: str) -> list[str]:
+    frame = found["frame"]
+    rows = {
+        "whole frame, processor ms": frame["processor_ms"],
+        "whole frame, wall ms": frame["wall_ms"],
+        "frames per second of wall time": found["frames_per_s"],
+        "frames per second of processor time": found["frames_per_processor_s"],
+        "people per frame": found["people_per_frame"],
+        **{f"{name}, wall ms": value for name, value in found["stage_ms"].items()},
+    }
+    return _pairs(f"Session, {variant}, images of 1280x720", rows, ".2f")
+
+
+def _precision(found: dict[str, Any]) -> list[str]:
+    lines = [
+        "",
+        f"## Half precision against fp32 over {found['frames']} frames",
+        "",
+        "| | bf16 | fp16 |",
+        "| --- | --- | --- |",
+    ]
+    for name in found["bf16"]:
+        values = " | ".join(_number(found[short][name]) for short in ("bf16", "fp16"))
+        lines.append(f"| {name.replace('_', ' ')} | {values} |")
+    return lines
+
+
+def _percentiles(title: str, found: dict[str, Any]) -> list[str]:
+    lines = ["", f"## {title}", "", "| | p50 | p95 | p99 | max | n |", "| --- " * 6 + "|"]
+    for name, row in found.items():
+        keys = ("p50", "p95", "p99", "max")
+        cells = " | ".join(f"{1e3 * row[key]:.1f}" if key in row else "-" for key in keys)
+        lines.append(f"| {name} | {cells} | {row['count']} |")
+    return lines
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3g}"
+
+
+def draw_plot(result: dict[str, Any], path: Path) -> None:
+    """Processor time per frame of every way, a bar each; per variant the slowest is full length."""
+    groups = result["sections"].get("network", {})
+    rows = sum(1 + len(found["ways"]) for found in groups.values())
+    if not rows:
+        return
+    picture = Image.new("RGB", (_WIDTH, 70 + rows * _ROW), "white")
+    draw, font = ImageDraw.Draw(picture), ImageFont.load_default(15)
+    draw.text(
+        (16, 14), "Processor time per frame, network alone", "black", ImageFont.load_default(20)
+    )
+    where = f"{result['date']}, {result['cpu']}, commit {result['commit']}, seeded weights"
+    draw.text((16, 42), where, "#555555", ImageFont.load_default(13))
+    y = 70
+    for variant, found in groups.items():
+        draw.text((16, y + 10), variant, "black", font)
+        y += _ROW
+        longest = max(row["processor_ms"] for row in found["ways"].values())
+        for number, (name, row) in enumerate(found["ways"].items()):
+            length = (_WIDTH - _LEFT - _RIGHT) * row["processor_ms"] / longest
+            draw.text((28, y + 6), name, "#333333", font)
+            colour = _COLOURS[number % len(_COLOURS)]
+            draw.rectangle((_LEFT, y + 4, _LEFT + length, y + _ROW - 6), fill=colour)
+            text = f"{row['processor_ms']:.0f} ms   {row['times_faster_processor']:.2f}x"
+            draw.text((_LEFT + length + 8, y + 6), text, "black", font)
+            y += _ROW
+    partial = path.with_suffix(".tmp")
+    picture.save(partial, format="PNG")
+    partial.replace(path)
