@@ -8,6 +8,8 @@ TORCH_INDEX ?=
 VIDEO ?=
 OUT ?= out/demo
 ARGS ?=
+# Test processes that run side by side.
+WORKERS ?= 2
 
 # Compute threads that wait should sleep: node, player and recorder share the cores.
 export OMP_WAIT_POLICY ?= PASSIVE
@@ -36,17 +38,15 @@ help: ## List the commands
 demo: $(ENVIRONMENT) ## Run node, player and recorder over DDS; bag, video and picture in out/demo
 	$(VENV)/bin/human3r demo $(if $(VIDEO),"$(VIDEO)") --out "$(OUT)" $(ARGS)
 
-test: $(ENVIRONMENT) $(VENV)/.stamp-dev ## Run the whole test suite
-	$(RUN) -m pytest $(ARGS)
+test: $(ENVIRONMENT) $(VENV)/.stamp-dev ## Run the whole test suite, two tests at a time
+	$(RUN) -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 lint: $(ENVIRONMENT) $(VENV)/.stamp-dev ## Check style and format
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 
-bench: $(ENVIRONMENT) ## Measure the speed of network and node on this machine
-	@for name in network dds_throughput node_latency; do \
-		echo "== $$name"; $(RUN) benchmarks/$$name.py $(ARGS) || exit 1; \
-	done
+bench: $(ENVIRONMENT) ## Measure speed, into out/bench (ARGS=--everything: all of it)
+	$(RUN) benchmarks/bench.py $(ARGS)
 
 clean: ## Remove the environment, all results and all caches
 	rm -rf $(VENV) out build dist .pytest_cache .ruff_cache .hypothesis

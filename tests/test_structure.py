@@ -17,7 +17,7 @@ LAYERS = {
     **dict.fromkeys(("types", "config", "checks", "atomic", "pickles"), 1),
     **dict.fromkeys(("geometry", "pickled_arrays"), 2),
     **dict.fromkeys(("body", "model", "io", "tracking", "mapping", "datasets"), 3),
-    **dict.fromkeys(("streaming", "synth", "demo_clip"), 4),
+    **dict.fromkeys(("streaming", "scale", "synth", "demo_clip"), 4),
     **dict.fromkeys(("pipeline", "viewer"), 5),
     **dict.fromkeys(("training", "evaluation"), 6),
     "cli": 7,
