@@ -108,18 +108,24 @@ class Pipeline:
             estimate = seen_through(estimate, frame.intrinsics)
         return self.scale.apply(estimate)
 
-    def points(self, estimate: FrameEstimate, labels: np.ndarray | None = None) -> PointSet:
+    def points(
+        self,
+        estimate: FrameEstimate,
+        labels: np.ndarray | None = None,
+        is_sure: np.ndarray | None = None,
+    ) -> PointSet:
         """Points of scene and people: for obstacle avoidance.
 
         Args:
             estimate: one frame's result.
             labels: (height, width) uint16, which person each pixel shows; None: looked for.
+            is_sure: (height, width) bool, ``mapping.points.sure_pixels``; None: looked for.
         """
-        return select_points(estimate, self.settings.scene, labels)
+        return select_points(estimate, self.settings.scene, labels, is_sure)
 
-    def scene_points(self, estimate: FrameEstimate) -> PointSet:
-        """Points with the people taken out: for mapping."""
-        return select_static_points(estimate, self.settings.scene)
+    def scene_points(self, estimate: FrameEstimate, is_sure: np.ndarray | None = None) -> PointSet:
+        """Points with the people taken out: for mapping; arguments as of ``points``."""
+        return select_static_points(estimate, self.settings.scene, is_sure)
 
     def statures_m(self, estimate: FrameEstimate) -> list[float]:
         """Standing height of each person, as their shape implies."""

@@ -39,7 +39,7 @@ class BagSource(FrameSource):
     def __init__(self, path: Path, selection: Selection, topic: str | None) -> None:
         super().__init__(path.name, selection)
         self._path = path
-        self._reader = _open_reader(path)
+        self._reader = open_bag(path)
         try:
             self._connections = _image_connections(self._reader, path, topic)
             self.topic = self._connections[0].topic
@@ -138,7 +138,12 @@ class BagSource(FrameSource):
             ) from error
 
 
-def _open_reader(path: Path) -> AnyReader:
+def open_bag(path: Path) -> AnyReader:
+    """The bag, opened.
+
+    Raises:
+        InputError: no complete bag there.
+    """
     try:
         # Bags of older ROS 2 releases hold no definitions; sensor_msgs did not change since.
         reader = AnyReader([path], default_typestore=get_typestore(Stores.ROS2_HUMBLE))

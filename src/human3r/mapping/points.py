@@ -21,6 +21,7 @@ def select_points(
     estimate: FrameEstimate,
     scene: SceneSettings,
     labels: UInt16[np.ndarray, "height width"] | None = None,
+    is_sure: Bool[np.ndarray, "height width"] | None = None,
 ) -> PointSet:
     """Confident points of scene and people, thinned and bounded.
 
@@ -28,21 +29,33 @@ def select_points(
         estimate: one frame's result.
         scene: thresholds; ``remove_people`` does not matter here.
         labels: which person each pixel shows; None: found from mask and bodies.
+        is_sure: ``sure_pixels`` of the frame; None: looked for.
     """
     if labels is None:
         is_person = estimate.person_probability >= scene.mask_threshold
         labels = label_people(is_person, estimate.people, estimate.intrinsics)
-    pixels = _thinned_pixels(estimate, sure_pixels(estimate, scene), scene)
+    keep = sure_pixels(estimate, scene) if is_sure is None else is_sure
+    pixels = _thinned_pixels(estimate, keep, scene)
     points = _gather(estimate, pixels)
     points.labels[:] = labels.ravel()[pixels]
     return points
 
 
-def select_static_points(estimate: FrameEstimate, scene: SceneSettings) -> PointSet:
-    """Confident points of the scene alone: people are taken out by mask, body mesh or both."""
-    keep = sure_pixels(estimate, scene)
+def select_static_points(
+    estimate: FrameEstimate,
+    scene: SceneSettings,
+    is_sure: Bool[np.ndarray, "height width"] | None = None,
+) -> PointSet:
+    """Confident points of the scene alone: people are taken out by mask, body mesh or both.
+
+    Args:
+        estimate: one frame's result.
+        scene: thresholds.
+        is_sure: ``sure_pixels`` of the frame; None: looked for.
+    """
+    keep = sure_pixels(estimate, scene) if is_sure is None else is_sure
     if scene.remove_people in ("mask", "both"):
-        keep &= ~_dilated_people(estimate, scene)
+        keep = keep & ~_dilated_people(estimate, scene)
     pixels = _thinned_pixels(estimate, keep, scene)
     if scene.remove_people in ("body", "both") and estimate.people:
         points = _points_at(estimate, pixels)

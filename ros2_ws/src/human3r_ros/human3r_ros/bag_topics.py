@@ -6,32 +6,13 @@ from typing import Any
 
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
-from rosbags.highlevel import AnyReader
 from rosbags.interfaces import Connection, QosDurability
-from rosbags.typesys import Stores, get_typestore
 
 from human3r.errors import InputError
+from human3r.io.bag import open_bag
 from human3r_ros.message_class import message_class
 
 _DEPTH = 100
-
-
-def open_bag(path: Path) -> AnyReader:
-    """The bag, opened.
-
-    Raises:
-        InputError: no complete bag there.
-    """
-    try:
-        reader = AnyReader([path], default_typestore=get_typestore(Stores.ROS2_HUMBLE))
-        reader.open()
-    # Whatever a damaged bag makes of YAML, SQLite, struct and the decompressors.
-    except Exception as error:
-        raise InputError(
-            f"{path}: cannot be opened as a bag ({error}); expected a complete rosbag2 folder or "
-            ".mcap. `ros2 bag reindex` repairs one that was cut off."
-        ) from error
-    return reader
 
 
 class BagTopics:

@@ -139,9 +139,8 @@ class SceneOutputs:
                 self._outputs.send(name, make())
         if with_map and frame.level_from_camera is not None:
             self._leave_other_metres(estimate.scale)
-            is_sure = sure_pixels(estimate, settings.scene)
             self.map.see(
-                *(parts.static, estimate.depth, is_sure, frame.depth_camera),
+                *(parts.static, estimate.depth, parts.is_sure, frame.depth_camera),
                 *(frame.level_from_camera, frame.stamp_ns, settings),
             )
 
@@ -178,12 +177,17 @@ class _Parts:
         return np.array([0, *(number for number, _ in self._present)], np.uint16)[found]
 
     @cached_property
+    def is_sure(self) -> np.ndarray:
+        """(height, width) bool: where the points can be relied on."""
+        return sure_pixels(self._everybody, self._settings.scene)
+
+    @cached_property
     def points(self) -> PointSet:
-        return self._pipeline.points(self._everybody, self.labels)
+        return self._pipeline.points(self._everybody, self.labels, self.is_sure)
 
     @cached_property
     def static(self) -> PointSet:
-        return self._pipeline.scene_points(self._everybody)
+        return self._pipeline.scene_points(self._everybody, self.is_sure)
 
 
 def level_pose(level_from_camera: np.ndarray, waiting: str) -> np.ndarray | None:

@@ -41,8 +41,8 @@ class Stage:
         pipeline = SimpleNamespace(
             settings=self.settings,
             body_model=body_model,
-            points=lambda estimate, labels: self.made.append("points") or nothing,
-            scene_points=lambda estimate: self.made.append("scene") or nothing,
+            points=lambda estimate, labels, is_sure: self.made.append("points") or nothing,
+            scene_points=lambda estimate, is_sure: self.made.append("scene") or nothing,
             statures_m=lambda estimate: [1.5 + person.track_id for person in estimate.people],
         )
         placement = Placement(FrameTree(), self.outlet, self.settings)

@@ -53,8 +53,10 @@ class Scene:
         scene = self.settings.scene
         pipeline = SimpleNamespace(
             body_model=body_model,
-            points=lambda estimate, labels: select_points(estimate, scene, labels),
-            scene_points=lambda estimate: select_static_points(estimate, scene),
+            points=lambda estimate, labels, is_sure: select_points(
+                estimate, scene, labels, is_sure
+            ),
+            scene_points=lambda estimate, is_sure: select_static_points(estimate, scene, is_sure),
         )
         self.outputs = SceneOutputs(self.outlet, pipeline)
 
