@@ -1,7 +1,5 @@
 """The bridge in a process of its own, and a node with listeners in this one, over real DDS."""
 
-import signal
-import subprocess
 import sys
 import threading
 import time
@@ -17,6 +15,7 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 
 from ros2_ws.src.human3r_bridge.tests.bridge_people import make_array, make_skeleton
+from ros2_ws.src.human3r_ros.tests.running_process import RunningProcess
 
 
 def wait_until(condition, timeout_s=10.0, what="it"):
@@ -29,33 +28,16 @@ def wait_until(condition, timeout_s=10.0, what="it"):
     return value
 
 
-class BridgeProcess:
+class BridgeProcess(RunningProcess):
     """``human3r_bridge`` with parameters."""
 
+    END_S = 5.0
+
     def __init__(self, folder, environment, **parameters):
-        self._log = folder / "bridge.log"
         command = [sys.executable, "-m", "human3r_bridge", "--ros-args"]
         for name, value in parameters.items():
             command += ["-p", f"{name.replace('__', '.')}:={value}"]
-        with self._log.open("wb") as log:
-            self.process = subprocess.Popen(
-                command, stdout=log, stderr=subprocess.STDOUT, env=environment
-            )
-
-    def log(self) -> str:
-        return self._log.read_text(errors="replace")
-
-    def stop(self, number=signal.SIGINT, timeout_s: float = 5.0) -> float:
-        """Seconds it took to end."""
-        start_s = time.monotonic()
-        self.process.send_signal(number)
-        self.process.wait(timeout_s)
-        return time.monotonic() - start_s
-
-    def close(self) -> None:
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait(5.0)
+        super().__init__(command, folder / "bridge.log", environment)
 
 
 class Bench:

@@ -1,8 +1,6 @@
 """A node in a process of its own, and a camera and listener in this one, over real DDS."""
 
 import os
-import signal
-import subprocess
 import sys
 import threading
 import time
@@ -22,6 +20,8 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from tf2_msgs.msg import TFMessage
 
+from ros2_ws.src.human3r_ros.tests.running_process import RunningProcess
+
 SECOND_NS = 1_000_000_000
 FRAME = "camera_optical"
 
@@ -36,27 +36,20 @@ def wait_until(condition, timeout_s=30.0, what="it"):
     return value
 
 
-class NodeProcess:
+class NodeProcess(RunningProcess):
     """``human3r live`` with seeded weights."""
 
-    def __init__(self, folder: Path, environment, model_files, *arguments, check_exit=True):
+    def __init__(self, folder: Path, environment, model_files, *arguments):
         weights, body = model_files
-        self._check_exit = check_exit
-        self._log = folder / f"node{time.monotonic_ns()}.log"
         command = [sys.executable, "-m", "human3r_ros.live", "--image", "/cam/image"]
         command += ["--weights", str(weights), "--body-model", str(body)]
         # Tests share their machine; how long frames take is no reason to leave anything out.
         command += ["--set", "diagnostics.max_latency_s=0", *arguments]
-        with self._log.open("wb") as log:
-            self.process = subprocess.Popen(
-                command,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env={**os.environ, **environment, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"},
-            )
-
-    def log(self) -> str:
-        return self._log.read_text(errors="replace")
+        super().__init__(
+            command,
+            folder / f"node{time.monotonic_ns()}.log",
+            {**os.environ, **environment, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"},
+        )
 
     def wait_for_log(self, text: str, timeout_s: float = 180.0) -> None:
         def said():
@@ -64,18 +57,6 @@ class NodeProcess:
             return text in self.log()
 
         wait_until(said, timeout_s, f"{text!r} in the log")
-
-    def stop(self, number=signal.SIGINT, timeout_s: float = 20.0) -> float:
-        """Seconds it took to end."""
-        start_s = time.monotonic()
-        self.process.send_signal(number)
-        self.process.wait(timeout_s)
-        return time.monotonic() - start_s
-
-    def close(self) -> None:
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait(5.0)
 
 
 class Bench:
