@@ -26,6 +26,7 @@ from ros2_ws.src.human3r_ros.tests.node_process import (
 LEVEL, BASE, ODOM = "human3r_odom", "base_link", "odom"
 CONFIGURE, CLEANUP = Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_CLEANUP
 ACTIVATE, DEACTIVATE = Transition.TRANSITION_ACTIVATE, Transition.TRANSITION_DEACTIVATE
+SPACING_NS = SECOND_NS // 4
 MODES = {"tf.mode": "none", "level.source": "camera", "frames.base": "", "tf.republish_hz": 0.0}
 
 
@@ -79,18 +80,18 @@ class Robot:
 
     last_ns = 0
 
-    def drive(self, count, start_ns=None):
-        """Images with the robot's TF around each; returns their reports.
+    def next_ns(self):
+        """A stamp that what was said about earlier ones does not reach, however fast they went."""
+        self.last_ns = max(self.bench.now_ns(), self.last_ns + SPACING_NS)
+        return self.last_ns
 
-        However fast they are processed, a quarter of a second lies between their stamps, so that
-        what is said about one does not reach into the next.
-        """
+    def drive(self, count, start_ns=None):
+        """Images with the robot's TF around each; returns their reports."""
         found = []
-        spacing_ns = SECOND_NS // 4
         if start_ns is None:
-            start_ns = max(self.bench.now_ns(), self.last_ns + spacing_ns)
+            start_ns = self.next_ns()
         for i in range(count):
-            stamp_ns = self.last_ns = start_ns + i * spacing_ns
+            stamp_ns = self.last_ns = start_ns + i * SPACING_NS
             self.say(stamp_ns, x_m=0.1 * i)
             found.append(self.bench.process(stamp_ns=stamp_ns))
         return found
@@ -276,7 +277,7 @@ def test_a_reset_keeps_the_level_frame_only_when_asked(anchored):
     assert kept.level_source == FrameStatus.LEVEL_TF
     assert stamp_of(anchored.ours()[-1]) == stamp_of(kept) + SECOND_NS // 10
     assert bench.call(Reset, "reset", Reset.Request()).success
-    alone = bench.process()
+    alone = bench.process(stamp_ns=anchored.next_ns())
     assert alone.session == kept.session + 1
     assert alone.level_source == FrameStatus.LEVEL_NONE, "gravity is asked for again"
     (fresh,) = anchored.drive(1)
