@@ -9,8 +9,16 @@ from human3r.model.human_tokens import Detections
 from human3r.model.network import Human3R
 from human3r.streaming.preprocess import pad_to_square
 from human3r.training.batches import Batch
-from human3r.training.forward import ForwardOptions, forward, forward_human_branch, normalised
+from human3r.training.forward import (
+    ForwardOptions,
+    forward,
+    forward_human_branch,
+    forward_people,
+    normalised,
+)
+from human3r.training.losses import compute_losses
 from human3r.training.ray_maps import ray_maps
+from human3r.training.recipes import HUMAN_BRANCH, PEOPLE, choose_parameters, make_recipe
 
 
 def stream(network: Human3R, batch: Batch, window: int, monkeypatch) -> list:
@@ -227,28 +235,43 @@ def test_every_trained_parameter_gets_a_gradient(network, make_batch, body_point
     assert not {name for name in unreached if not any(word in name for word in allowed)}
 
 
-def test_the_human_branch_alone_says_what_it_says_within_the_whole(network, make_batch):
+@pytest.mark.parametrize("part", [forward_human_branch, forward_people])
+def test_a_part_says_what_it_says_within_the_whole(part, network, make_batch):
     batch = make_batch(0)
     with torch.no_grad():
-        alone, whole = forward_human_branch(network, batch), forward(network, batch)
+        alone, whole = part(network, batch), forward(network, batch)
     for name, value in vars(alone).items():
-        torch.testing.assert_close(value, getattr(whole, name), msg=name)
+        expected = getattr(whole, name)
+        if name == "people":
+            value, expected = vars(value), vars(expected)
+        torch.testing.assert_close(value, expected, msg=name)
 
 
-def test_the_human_branch_learns_all_of_itself_and_nothing_else(network, make_batch, body_points):
-    from human3r.training.losses import compute_losses
-    from human3r.training.recipes import HUMAN_BRANCH, choose_parameters, make_recipe
+SEEN = {"mask", "detection", "offset"}
+BODIES = {"rotations", "translation", "direction", "betas", "joints", "vertices"} | {
+    f"{what}_{how}" for what in ("joints", "vertices") for how in ("relative", "2d")
+}
 
-    recipe = make_recipe("human-branch", network.config)
+
+@pytest.mark.parametrize(
+    ("name", "part", "modules", "terms"),
+    [
+        ("human-branch", forward_human_branch, HUMAN_BRANCH, SEEN),
+        ("people", forward_people, PEOPLE, SEEN | BODIES),
+    ],
+)
+def test_a_part_learns_all_of_itself_and_nothing_else(
+    name, part, modules, terms, network, make_batch, body_points
+):
+    recipe = make_recipe(name, network.config)
     chosen = choose_parameters(network, recipe)
-    assert {part for name in chosen for part in name.split(".") if part in HUMAN_BRANCH} == set(
-        HUMAN_BRANCH
-    )
+    known = {piece for name in chosen for piece in name.split(".") if piece in modules}
+    assert known == set(modules)
     batch = make_batch(0)
-    loss, terms = compute_losses(
-        forward_human_branch(network, batch), batch, body_points, recipe.loss
-    )
+    loss, said = compute_losses(part(network, batch), batch, body_points, recipe.loss)
     loss.backward()
-    assert set(terms) == {"mask", "detection", "offset"}
+    assert set(said) == terms
     moved = {n for n, p in network.named_parameters() if p.grad is not None and p.grad.any()}
-    assert moved == {name for name in chosen if "mask_token" not in name}
+    # Nobody is absent who had to be stood in for, and no token of the picture is left out.
+    assert {n for n in chosen if "mask_token" not in n and "masked_" not in n} <= moved
+    assert moved <= set(chosen)

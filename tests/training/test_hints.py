@@ -12,7 +12,7 @@ from human3r.training.augmentation import crop_view, whole_image
 from human3r.training.batches import Batch, collate
 from human3r.training.duration import Duration
 from human3r.training.export import export_training
-from human3r.training.hints import _ANSWERS, _BODY, DenseHints, _surface, _way, hint_loss
+from human3r.training.hints import _BODY, DenseHints, _heading, _place, _surface, hint_loss
 from human3r.training.targets import make_targets
 from tests.training.fake_sequences import make_views
 from tests.training.small import small_trainer
@@ -63,46 +63,81 @@ def test_the_surface_is_that_of_the_person(batch, body_points):
     assert surface[:, 1].min() > -1.7
 
 
-def test_the_way_ends_at_the_head(batch):
+def test_the_place_is_that_of_the_head_in_the_picture(batch):
     at = (batch.token_person > 0).nonzero()
     person = batch.token_person[tuple(at.T)] - 1
-    way = _way(at, person, batch)
-    token = torch.stack((at[:, 2] % 16, at[:, 2] // 16), -1) + 0.5
     head = batch.head_camera[at[:, 0], at[:, 1], person]
     fx, fy, cx, cy = batch.camera[0, 0]
     pixels = torch.stack((head[:, 0] / head[:, 2] * fx + cx, head[:, 1] / head[:, 2] * fy + cy), -1)
-    pixels += torch.tensor([0.5, 0.5 + (224 - batch.depth_m.shape[2]) / 2])
-    torch.testing.assert_close(14 * (token + way), pixels, rtol=0, atol=0.02)
+    # From the corner of the first pixel to the centre of the picture, which is padded evenly.
+    pixels += 0.5 - torch.tensor(batch.depth_m.shape[:1:-1]) / 2
+    torch.testing.assert_close(14 * _place(at, person, batch), pixels, rtol=0, atol=0.02)
+
+
+def test_headings_count_from_towards_the_camera():
+    towards = torch.tensor([[1.0, 0, 0], [0, -1, 0], [0, 0, -1]])  # y of a camera points down.
+    ahead, aside = torch.tensor([0.0, 0, 4]), torch.tensor([4.0, 0, 4])
+
+    def turned(quarters: float) -> torch.Tensor:
+        """The body turned to its own left, which is the camera's right."""
+        angle = torch.tensor(quarters * torch.pi / 2)
+        c, s = angle.cos(), angle.sin()
+        return towards @ torch.tensor([[c, 0, s], [0, 1, 0], [-s, 0, c]])
+
+    roots = torch.stack([turned(quarters) for quarters in (0, 1, 2, 3, 0.5)])
+    assert _heading(roots, ahead.expand(5, 3)).tolist() == [0, 2, 4, 6, 1]
+    # Who stands half-way to the right and looks straight back does not look at the camera.
+    assert _heading(roots, aside.expand(5, 3)).tolist() == [1, 3, 5, 7, 2]
 
 
 class Knowing(DenseHints):
-    """Answers with the truth."""
+    """Answers with the truth, first for tokens on people, then for heads."""
 
     def __init__(self, batch: Batch, body) -> None:
         super().__init__(24)
         self.batch, self.body = batch, body
 
     def forward(self, tokens):
-        at = (self.batch.token_person > 0).nonzero()
-        person = self.batch.token_person[tuple(at.T)] - 1
-        place = (at[:, 0], at[:, 1], person)
+        batch = self.batch
+        at = (batch.token_person > 0).nonzero()
+        person = batch.token_person[tuple(at.T)] - 1
+        if len(tokens) != len(at):
+            window, view, person = batch.is_present.nonzero().T
+            at = torch.stack((window, view, batch.token_index[window, view, person]), 1)
+        rotations = batch.rotations[at[:, 0], at[:, 1], person, :_BODY]
+        head = batch.head_camera[at[:, 0], at[:, 1], person]
+        columns = rotations[..., :2].flatten(2)
         return (
-            self.batch.rotations[place][:, :_BODY],
-            _surface(at, person, self.batch, self.body),
-            _way(at, person, self.batch),
-            self.batch.head_camera[place][:, 2].log(),
+            columns[:, 0],
+            columns[:, 1:].flatten(1),
+            torch.eye(8)[_heading(rotations[:, 0], head)] * 100,
+            _place(at, person, batch),
+            head[:, 2:].log(),
+            _surface(at, person, batch, self.body) if batch.token_person[tuple(at.T)].all() else 0,
         )
 
 
 def test_the_truth_costs_nothing_and_ignorance_does(batch, body_points):
     tokens = torch.zeros(*batch.token_person.shape, 24)
-    assert float(hint_loss(Knowing(batch, body_points), tokens, batch, body_points)) < 1e-6
-    assert float(hint_loss(DenseHints(24), tokens, batch, body_points).detach()) > 0.3
-    assert sum(_ANSWERS) == 22 * 6 + 6
+    assert float(hint_loss(Knowing(batch, body_points), tokens, batch, body_points).detach()) < 1e-6
+    assert float(hint_loss(DenseHints(24), tokens, batch, body_points).detach()) > 2
+
+
+def test_heads_are_asked_where_nothing_of_the_body_is_seen(batch, body_points):
+    hidden = replace(batch, token_person=torch.zeros_like(batch.token_person))
+    tokens = torch.randn(*batch.token_person.shape, 24, requires_grad=True)
+    hint_loss(DenseHints(24), tokens, hidden, body_points).backward()
+    asked = tokens.grad.abs().sum(-1) > 0
+    heads = torch.zeros_like(asked).scatter_(2, batch.token_index, True)
+    assert torch.equal(asked, heads)
 
 
 def test_nobody_to_ask_about_costs_nothing(batch, body_points):
-    empty = replace(batch, token_person=torch.zeros_like(batch.token_person))
+    empty = replace(
+        batch,
+        token_person=torch.zeros_like(batch.token_person),
+        is_present=torch.zeros_like(batch.is_present),
+    )
     tokens = torch.zeros(*batch.token_person.shape, 24, requires_grad=True)
     loss = hint_loss(DenseHints(24), tokens, empty, body_points)
     loss.backward()

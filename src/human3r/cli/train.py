@@ -22,7 +22,9 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("data", nargs="?", metavar="DATA", help="folder of sequences")
     parser.add_argument("--out", required=True, metavar="DIR", help="folder of the training")
     parser.add_argument(
-        "--recipe", default="scratch", help="scratch (default), human-branch or prompt-tuning"
+        "--recipe",
+        default="scratch",
+        help="scratch (default), human-branch, people or prompt-tuning",
     )
     parser.add_argument("--variant", default="", help="network (that of --init, or human3r_mini)")
     length = parser.add_argument_group("length")

@@ -56,7 +56,15 @@ class HumanBranch:
 
 
 @dataclass(frozen=True)
-class Predictions(HumanBranch):
+class PeoplePredictions(HumanBranch):
+    """What the network says about people, without the scene; float32."""
+
+    people: People
+    """Each field with the axes batch, views, people first."""
+
+
+@dataclass(frozen=True)
+class Predictions(PeoplePredictions):
     """What the whole network says about all views; float32."""
 
     points_self: Float[Tensor, "batch views 3 height width"]
@@ -68,8 +76,6 @@ class Predictions(HumanBranch):
     world_views: tuple[int, ...]
     camera_pose: Float[Tensor, "batch views 7"]
     """Translation in metres and quaternion, w first: first_from_camera."""
-    people: People
-    """Each field with the axes batch, views, people first."""
     rgb: Float[Tensor, "batch views 3 height width"] | None
 
 
@@ -99,6 +105,29 @@ def _human_branch(network: Human3R, batch: Batch, appearance: Tensor) -> HumanBr
     )
 
 
+@dataclass(frozen=True)
+class _Decoded:
+    """What the heads read; views are batch times views."""
+
+    encoded: Float[Tensor, "views patches channels"]
+    appearance: Float[Tensor, "views tokens channels"]
+    at_heads: Float[Tensor, "views people channels"]
+    """Tokens of the human branch at the heads, as the bodies are read from them."""
+    layers: tuple[Float[Tensor, "views patches width"], ...]
+    """Patch tokens of three layers of the decoder."""
+    poses: Float[Tensor, "views 1 width"]
+    humans: Float[Tensor, "views people width"]
+
+
+def forward_people(
+    network: Human3R, batch: Batch, options: ForwardOptions | None = None
+) -> PeoplePredictions:
+    """As ``forward``, but nobody asks for pointmaps and camera poses."""
+    options = options or ForwardOptions()
+    decoded = _decoded(network, batch, options, _runner(options.save_memory))
+    return PeoplePredictions(**_people(network, batch, decoded))
+
+
 def forward(network: Human3R, batch: Batch, options: ForwardOptions | None = None) -> Predictions:
     """All views of a batch through the network, the recurrence view by view.
 
@@ -109,13 +138,41 @@ def forward(network: Human3R, batch: Batch, options: ForwardOptions | None = Non
     """
     options = options or ForwardOptions()
     run = _runner(options.save_memory)
+    decoded = _decoded(network, batch, options, run)
     size, views = batch.image.shape[:2]
-    height, width = batch.image.shape[-2:]
-    patch = network.config.patch_px
-    grid = (height // patch, width // patch)
-    constants = network.size_constants(grid, network.device)
+    grid = _grid(network, batch)
+    positions = network.size_constants(grid, network.device).patches
     heads = network.downstream_head
 
+    # Dense answers for every view at once.
+    tokens = (decoded.encoded, *decoded.layers)
+    self_raw = run(heads.dpt_self, tokens, grid).float()
+    world_views = tuple(range(views)) if options.world_views is None else options.world_views
+    *early, late, pose = (_of_views(x, views, world_views) for x in (*tokens, decoded.poses))
+    moved = run(heads.to_world, late, pose, positions)
+    world_raw = run(heads.dpt_cross, (*early, moved), grid).float()
+    rgb = None
+    if options.with_rgb:
+        rgb = (probability(run(heads.dpt_rgb, tokens, grid).float()) - 0.5) * 2
+        rgb = rgb.unflatten(0, (size, views))
+    return Predictions(
+        points_self=_expand_length(self_raw[:, :3]).unflatten(0, (size, views)),
+        confidence_self=confidence_from_raw(self_raw[:, 3]).unflatten(0, (size, views)),
+        points_world=_expand_length(world_raw[:, :3]).unflatten(0, (size, len(world_views))),
+        confidence_world=confidence_from_raw(world_raw[:, 3]).unflatten(
+            0, (size, len(world_views))
+        ),
+        world_views=world_views,
+        camera_pose=pose_from_raw(heads.pose_head(decoded.poses).float()).view(size, views, 7),
+        rgb=rgb,
+        **_people(network, batch, decoded),
+    )
+
+
+def _decoded(
+    network: Human3R, batch: Batch, options: ForwardOptions, run: Callable[..., Any]
+) -> _Decoded:
+    constants = network.size_constants(_grid(network, batch), network.device)
     # Every view through both encoders at once.
     pixels = normalised(batch.image.flatten(0, 1))
     encoded = network.patch_embed(pixels)
@@ -125,38 +182,27 @@ def forward(network: Human3R, batch: Batch, options: ForwardOptions | None = Non
     if bool(batch.has_ray_map.any()):
         encoded = encoded + _ray_tokens(network, batch, constants, run)
     appearance = _appearance(network, pixels, run)
-
     # One prompt per person, at the true head.
-    heads_at, patches_at, prompts = _prompts(network, batch, encoded, appearance, options)
-    decoded = _recur(network, batch, encoded, prompts, patches_at, constants, options, run)
-    layers, poses, humans = decoded
+    at_heads, patches_at, prompts = _prompts(network, batch, encoded, appearance, options)
+    recurred = _recur(network, batch, encoded, prompts, patches_at, constants, options, run)
+    return _Decoded(encoded, appearance, at_heads, *recurred)
 
-    # Dense answers for every view at once.
-    tokens = (encoded, *layers)
-    self_raw = run(heads.dpt_self, tokens, grid).float()
-    world_views = tuple(range(views)) if options.world_views is None else options.world_views
-    *early, late, pose = (_of_views(x, views, world_views) for x in (*tokens, poses))
-    moved = run(heads.to_world, late, pose, constants.patches)
-    world_raw = run(heads.dpt_cross, (*early, moved), grid).float()
-    rgb = None
-    if options.with_rgb:
-        rgb = (probability(run(heads.dpt_rgb, tokens, grid).float()) - 0.5) * 2
-        rgb = rgb.unflatten(0, (size, views))
-    joined = heads_at.unflatten(0, (size, views))
-    people = heads.people(humans.unflatten(0, (size, views)), joined)
-    return Predictions(
-        points_self=_expand_length(self_raw[:, :3]).unflatten(0, (size, views)),
-        confidence_self=confidence_from_raw(self_raw[:, 3]).unflatten(0, (size, views)),
-        points_world=_expand_length(world_raw[:, :3]).unflatten(0, (size, len(world_views))),
-        confidence_world=confidence_from_raw(world_raw[:, 3]).unflatten(
-            0, (size, len(world_views))
-        ),
-        world_views=world_views,
-        camera_pose=pose_from_raw(heads.pose_head(poses).float()).view(size, views, 7),
-        people=People(**{name: value.float() for name, value in vars(people).items()}),
-        rgb=rgb,
-        **vars(_human_branch(network, batch, appearance)),
-    )
+
+def _people(network: Human3R, batch: Batch, decoded: _Decoded) -> dict[str, Any]:
+    """The fields of ``PeoplePredictions``."""
+    size, views = batch.image.shape[:2]
+    humans, at_heads = (x.unflatten(0, (size, views)) for x in (decoded.humans, decoded.at_heads))
+    people = network.downstream_head.people(humans, at_heads)
+    return {
+        "people": People(**{name: value.float() for name, value in vars(people).items()}),
+        **vars(_human_branch(network, batch, decoded.appearance)),
+    }
+
+
+def _grid(network: Human3R, batch: Batch) -> tuple[int, int]:
+    """Rows and columns of patches."""
+    height, width = batch.image.shape[-2:]
+    return height // network.config.patch_px, width // network.config.patch_px
 
 
 def _ray_tokens(

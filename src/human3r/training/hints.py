@@ -1,15 +1,18 @@
 """Questions that help learning and are forgotten afterwards: what every token knows of its person.
 
 A body is one answer per person and view, far too few to learn from quickly. So each token of the
-human branch that lies on a person is asked about that person too, by a linear layer that no weights
-file keeps: how the body is turned and bent, where on its surface the token is, where the head is.
+human branch that lies on a person, and each one with a head in it, is asked about that person too,
+by a linear layer that no weights file keeps: how the body is turned and bent, where on its surface
+the token is, where in the picture and how far away the head is.
 """
 
+import math
+
 import torch
-from jaxtyping import Float
+import torch.nn.functional as F
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from human3r.geometry.rotation import matrix_from_6d
 from human3r.model.heads import NUM_ROTATIONS
 from human3r.model.layers import layer_norm
 from human3r.training.batches import Batch
@@ -17,10 +20,13 @@ from human3r.training.body_points import BodyPoints
 
 _BODY = 22
 """Rotations asked for: the root and the body without hands and jaw."""
-_ANSWERS = (_BODY * 6, 3, 2, 1)
-"""Numbers per question: rotations, place on the surface, way to the head, depth of the head."""
-_SHARES = (1.0, 1.0, 1.0, 0.1, 0.3)
-"""Of root, other joints, surface (metres), way (tokens) and depth (logarithm)."""
+_HEADINGS = 8
+"""Directions that a body may face, all around."""
+_ANSWERS = (6, (_BODY - 1) * 6, _HEADINGS, 2, 1, 3)
+"""Numbers per question: root, other joints, heading, place and depth of the head, surface."""
+_SHARES = (1.0, 1.0, 0.3, 0.2, 0.3)
+"""Of root, other joints, heading (nats), place (tokens) and depth (logarithm); of the surface
+(metres) it is 1."""
 _VERTEX_STRIDE = 4
 
 
@@ -38,19 +44,17 @@ class DenseHints(nn.Module):
         with torch.no_grad():
             self.answer.weight.mul_(0.1)
             self.answer.bias.zero_()
-            # Upright and facing the camera, about 3 m away, as ``training.initial`` begins.
-            upright = torch.tensor([1.0, 0, 0, -1, 0, 0])
-            self.answer.bias[: _BODY * 6] = torch.tensor([1.0, 0, 0, 1, 0, 0]).repeat(_BODY)
-            self.answer.bias[:6] = upright
-            self.answer.bias[-1] = 1.1
+            # Unbent, and about 3 m away, as ``training.initial`` begins; which way the body faces
+            # is open, so that the first guess is none.
+            self.answer.bias[6 : _BODY * 6] = torch.tensor([1.0, 0, 0, 1, 0, 0]).repeat(_BODY - 1)
+            self.answer.bias[sum(_ANSWERS[:4])] = 1.1
 
-    def forward(
-        self, tokens: Float[Tensor, "tokens width"]
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Rotations [tokens, 22, 3, 3], surface [tokens, 3], way [tokens, 2], log depth."""
-        parts = self.answer(self.norm(tokens)).float().split(_ANSWERS, dim=-1)
-        rotations, surface, way, depth = parts
-        return matrix_from_6d(rotations.unflatten(-1, (_BODY, 6))), surface, way, depth[:, 0]
+    def forward(self, tokens: Float[Tensor, "tokens width"]) -> tuple[Tensor, ...]:
+        """Answers in the order of ``_ANSWERS``.
+
+        Rotations are two columns of matrices, headings are logits, the depth is a logarithm.
+        """
+        return self.answer(self.norm(tokens)).float().split(_ANSWERS, dim=-1)
 
 
 def hint_loss(
@@ -59,24 +63,56 @@ def hint_loss(
     batch: Batch,
     body: BodyPoints,
 ) -> Float[Tensor, ""]:
-    """How wrong the answers are: L1, mean over all tokens on people."""
-    at = (batch.token_person > 0).nonzero()
-    window, view, token = at.unbind(1)
-    if not len(at):
-        return appearance.sum() * 0 + sum(p.sum() for p in hints.parameters()) * 0
-    person = batch.token_person[window, view, token] - 1
-    rotations, surface, way, depth = hints(appearance[window, view, token].float())
-    true_rotations = batch.rotations[window, view, person, :_BODY]
-    difference = (rotations - true_rotations).abs().flatten(2).mean(dim=2)
-    true_depth = batch.head_camera[window, view, person, 2].clamp_min(0.1).log()
+    """How wrong the answers are: the mean over all tokens on people plus that over all heads."""
+    on_people = (batch.token_person > 0).nonzero()
+    owners = batch.token_person[tuple(on_people.T)] - 1
+    window, view, person = batch.is_present.nonzero().unbind(1)
+    heads = torch.stack((window, view, batch.token_index[window, view, person]), dim=1)
+    # Without anybody the loss is zero, but still of every parameter.
+    loss = sum(p.sum() for p in hints.parameters()) * 0 + appearance.sum() * 0
+    if len(on_people):
+        answers = hints(appearance[tuple(on_people.T)].float())
+        surface = (answers[-1] - _surface(on_people, owners, batch, body)).abs().mean()
+        loss = loss + surface + _about_bodies(answers, on_people, owners, batch)
+    if len(heads):
+        answers = hints(appearance[tuple(heads.T)].float())
+        loss = loss + _about_bodies(answers, heads, person, batch)
+    return loss
+
+
+def _about_bodies(
+    answers: tuple[Tensor, ...], at: Tensor, person: Tensor, batch: Batch
+) -> Float[Tensor, ""]:
+    """How wrong tokens at (window, view, token) are about their person, besides the surface.
+
+    Rotations are compared as the network states them, by two columns of each. That of the root
+    counts squared: while front and back cannot be told apart, the best answer lies between them,
+    and a matrix cannot say that.
+    """
+    root, joints, heading, place, depth, _ = answers
+    window, view, _ = at.unbind(1)
+    rotations = batch.rotations[window, view, person, :_BODY]
+    columns = rotations[..., :2].flatten(2)
+    head = batch.head_camera[window, view, person]
     terms = (
-        difference[:, 0].mean(),
-        difference[:, 1:].mean(),
-        (surface - _surface(at, person, batch, body)).abs().mean(),
-        (way - _way(at, person, batch)).abs().mean(),
-        (depth - true_depth).abs().mean(),
+        (root - columns[:, 0]).square().mean(),
+        (joints - columns[:, 1:].flatten(1)).abs().mean(),
+        F.cross_entropy(heading, _heading(rotations[:, 0], head)),
+        (place - _place(at, person, batch)).abs().mean(),
+        (depth[:, 0] - head[:, 2].clamp_min(0.1).log()).abs().mean(),
     )
     return sum(share * term for share, term in zip(_SHARES, terms, strict=True))
+
+
+def _heading(root: Float[Tensor, "people 3 3"], head: Float[Tensor, "people 3"]) -> Tensor:
+    """Which of the directions people face, seen from above: 0 towards the camera.
+
+    A body in its zero pose faces along z; the camera looks along z too, and its y points down.
+    """
+    x, z = F.normalize(head[:, ::2], dim=1).unbind(1)
+    facing_x, facing_z = root[:, 0, 2], root[:, 2, 2]
+    turned = torch.atan2(facing_x * z - facing_z * x, -(facing_x * x + facing_z * z))
+    return (turned * (_HEADINGS / (2 * math.pi))).round().long() % _HEADINGS
 
 
 @torch.no_grad()
@@ -107,10 +143,12 @@ def _surface(
     return body(still, *zeros)[1][0, ::_VERTEX_STRIDE][nearest]
 
 
-def _way(at: Tensor, person: Tensor, batch: Batch) -> Float[Tensor, "tokens 2"]:
-    """From the tokens' centres to the head, in tokens."""
-    window, view, token = at.unbind(1)
+def _place(
+    at: Int[Tensor, "tokens 3"], person: Int[Tensor, " tokens"], batch: Batch
+) -> Float[Tensor, "tokens 2"]:
+    """From the centre of the square picture to the head, in tokens."""
+    window, view, _ = at.unbind(1)
     side = round(batch.token_person.shape[2] ** 0.5)
     head = batch.token_index[window, view, person]
-    columns, rows = head % side - token % side, head // side - token // side
-    return torch.stack((columns, rows), dim=-1) + batch.offset[window, view, person]
+    token = torch.stack((head % side, head // side), dim=-1) + 0.5
+    return token + batch.offset[window, view, person] - side / 2

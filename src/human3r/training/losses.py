@@ -16,7 +16,13 @@ from human3r.geometry.rigid import pose_from_matrix
 from human3r.streaming.preprocess import pad_to_square
 from human3r.training.batches import Batch
 from human3r.training.body_points import BodyPoints
-from human3r.training.forward import HumanBranch, Predictions, normalised, planar_length
+from human3r.training.forward import (
+    HumanBranch,
+    PeoplePredictions,
+    Predictions,
+    normalised,
+    planar_length,
+)
 from human3r.training.hints import DenseHints, hint_loss
 
 _LEAST_SCALE, _LEAST_WEIGHT = 1e-3, 1e-3
@@ -43,6 +49,8 @@ class LossWeights:
     """Head within its token; the published recipe takes that part ready-made."""
     rotations: float = 1.0
     translation: float = 1.0
+    direction: float = 0.0
+    """Where the head is in the picture, however far away; not published."""
     betas: float = 0.1
     joints_relative: float = 1.0
     vertices_relative: float = 1.0
@@ -83,6 +91,7 @@ def compute_losses(
         terms["hints"] = hint_loss(hints, predicted.appearance, batch, body)
     if isinstance(predicted, Predictions):
         terms |= scene_losses(predicted, batch, weights.confidence)
+    if isinstance(predicted, PeoplePredictions):
         terms |= people_losses(predicted, batch, body)
         near = (terms["vertices"].detach() < weights.gate_2d_m).to(torch.float32)
         terms["joints_2d"], terms["vertices_2d"] = (
@@ -213,7 +222,9 @@ def focal_loss(
     return -(hits.sum() + others.sum()) / truth.sum().clamp_min(1)
 
 
-def people_losses(predicted: Predictions, batch: Batch, body: BodyPoints) -> dict[str, Tensor]:
+def people_losses(
+    predicted: PeoplePredictions, batch: Batch, body: BodyPoints
+) -> dict[str, Tensor]:
     """Everything about bodies: L1, mean over the people of a view, then over the views."""
     people, present = predicted.people, batch.is_present
     # Only people who exist are posed; which those are is known on the host as well as here.
@@ -243,6 +254,7 @@ def people_losses(predicted: Predictions, batch: Batch, body: BodyPoints) -> dic
     return {
         "rotations": mean(guess["rotations"] - truth["rotations"]),
         "translation": mean(guess["head_camera"] - truth["head_camera"]),
+        "direction": mean(_direction(guess["head_camera"]) - _direction(truth["head_camera"])),
         "betas": mean(guess["betas"] - truth["betas"]),
         "joints_relative": mean((joints - pelvis) - (true_joints - true_pelvis)),
         "vertices_relative": mean((vertices - pelvis) - (true_vertices - true_pelvis)),
@@ -251,6 +263,11 @@ def people_losses(predicted: Predictions, batch: Batch, body: BodyPoints) -> dic
         "joints_2d": mean_2d(joints, true_joints),
         "vertices_2d": mean_2d(vertices, true_vertices),
     }
+
+
+def _direction(points: Float[Tensor, "people 3"]) -> Float[Tensor, "people 2"]:
+    """Coordinates x and y at one metre of depth."""
+    return points[:, :2] / points[:, 2:].clamp_min(_NEAREST_M)
 
 
 def _pixel_distance(

@@ -21,6 +21,8 @@ PROMPT_TUNED = (
 """Modules and tokens that the published recipe trains, by the last part of their name."""
 HUMAN_BRANCH = ("backbone", "mlp_classif", "mlp_offset", "mlp_msk")
 """Modules that see and find people, likewise."""
+PEOPLE = tuple(dict.fromkeys((*HUMAN_BRANCH, *PROMPT_TUNED)))
+"""Modules and tokens that know of people, likewise; those of the scene stay as they are."""
 
 _UNREACHED = (
     *("patch_embed_ray_map", "enc_blocks_ray_map", "enc_norm_ray_map", "dpt_rgb"),
@@ -52,8 +54,9 @@ class Recipe:
     """Share of the training in which the rate rises."""
     trained: tuple[str, ...] = ()
     """As ``PROMPT_TUNED``; empty: everything that the losses reach."""
-    human_branch_only: bool = False
-    """Views pass through the human branch alone, at a fraction of the cost."""
+    part: str = "whole"
+    """What views pass through: ``whole``; ``people``, which leaves out what answers per pixel and
+    the camera; ``human-branch`` alone, at a fraction of the cost."""
     one_world_view: bool = False
     """Only one view per step, a different one each time, answers with its world pointmap."""
     betas: tuple[float, float] = (0.9, 0.95)
@@ -66,7 +69,7 @@ class Recipe:
 
 
 def make_recipe(name: str, config: NetworkConfig) -> Recipe:
-    """The recipe ``scratch``, ``human-branch`` or ``prompt-tuning`` for a network.
+    """The recipe ``scratch``, ``human-branch``, ``people`` or ``prompt-tuning`` for a network.
 
     Raises:
         ConfigError: another name.
@@ -77,12 +80,14 @@ def make_recipe(name: str, config: NetworkConfig) -> Recipe:
         return _scratch(config)
     if name == "human-branch":
         return dataclasses.replace(
-            _scratch(config), name=name, trained=HUMAN_BRANCH, human_branch_only=True
+            _scratch(config), name=name, trained=HUMAN_BRANCH, part="human-branch"
         )
+    if name == "people":
+        return dataclasses.replace(_scratch(config), name=name, trained=PEOPLE, part="people")
     raise ConfigError(
         f"recipe is {name!r}; expected human-branch, for the first part of a network that begins "
-        "with nothing, scratch, for the whole of it, or prompt-tuning, for one made of CUT3R and "
-        "Multi-HMR."
+        "with nothing, people, for all it knows of people, scratch, for the whole of it, or "
+        "prompt-tuning, for one made of CUT3R and Multi-HMR."
     )
 
 
@@ -113,6 +118,7 @@ def _scratch(config: NetworkConfig) -> Recipe:
             offset=0.5,
             rgb=0.0,
             rotations=2.0,
+            direction=10.0,
             sky=0.1,
             hints=1.0,
         ),

@@ -26,7 +26,13 @@ from human3r.training.checkpoints import (
     save_checkpoint,
 )
 from human3r.training.duration import Cadence, Duration
-from human3r.training.forward import ForwardOptions, forward, forward_human_branch
+from human3r.training.forward import (
+    ForwardOptions,
+    HumanBranch,
+    forward,
+    forward_human_branch,
+    forward_people,
+)
 from human3r.training.initial import new_hints
 from human3r.training.loader import BatchLoader
 from human3r.training.losses import compute_losses
@@ -37,6 +43,13 @@ from human3r.training.run_log import RunLog
 from human3r.training.schedule import rate
 
 _logger = logging.getLogger("human3r.training")
+
+_FORWARD: dict[str, Callable[..., HumanBranch]] = {
+    "whole": forward,
+    "people": forward_people,
+    "human-branch": forward_human_branch,
+}
+"""By what views pass through."""
 
 MAX_BAD_STEPS = 8
 """So many steps in a row without a finite gradient lead back to the last checkpoint."""
@@ -104,7 +117,7 @@ class Trainer:
         self.step, self.elapsed_s, self.skipped = 0, 0.0, 0
         self._body, self._data = body, data
         self._options = dataclasses.replace(recipe.options, save_memory=save_memory)
-        self._forward = forward_human_branch if recipe.human_branch_only else forward
+        self._forward = _FORWARD[recipe.part]
         self._autocast = precision == "bfloat16"
         self._rate = learning_rate or recipe.learning_rate
         self._bad_in_row, self._returned = 0, False
