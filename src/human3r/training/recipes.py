@@ -118,7 +118,7 @@ def _scratch(config: NetworkConfig) -> Recipe:
             offset=0.5,
             rgb=0.0,
             rotations=2.0,
-            direction=10.0,
+            direction=20.0,
             sky=0.1,
             hints=1.0,
         ),
