@@ -17,7 +17,6 @@ from typing import Any
 
 import torch
 from bench_core import (
-    measure_growth,
     measure_network,
     measure_precision,
     measure_session,
@@ -25,13 +24,15 @@ from bench_core import (
 )
 from bench_report import draw_plot, write_table
 from environment import describe_environment
+from growth import measure_growth
+from roofline import measure_roofline
 
 from human3r.atomic import whole_file
 from human3r.model.variants import VARIANTS
 from human3r.pipeline import choose_device
 
 SMALL = ("network", "session", "start", "messages")
-SECTIONS = (*SMALL, "growth", "precision", "node", "control")
+SECTIONS = (*SMALL, "roofline", "growth", "precision", "node", "control")
 LARGE_VARIANT = "human3r_672S"
 
 
@@ -87,6 +88,7 @@ _SECTIONS: dict[str, Callable[[argparse.Namespace, torch.device], dict[str, Any]
     "session": lambda o, d: measure_session(o.variant, o.rounds, d),
     "start": lambda o, d: measure_start(d),
     "messages": _messages,
+    "roofline": lambda o, d: measure_roofline(o.variant, o.rounds, d),
     "growth": lambda o, d: measure_growth(o.variant, o.rounds, o.frames, d),
     "precision": lambda o, d: measure_precision(o.variant, o.precision_frames, d),
     "node": _node,

@@ -1,4 +1,4 @@
-"""Sections of the benchmark that need no node: network, session, growth, start-up, precision."""
+"""Sections of the benchmark that need no node: network, session, start-up, precision."""
 
 import statistics
 import subprocess
@@ -11,22 +11,26 @@ from typing import Any
 
 import torch
 from clip import clip_images
-from environment import resident_bytes
+from drift import compare
 from interleaved import describe, take_turns
-from network import StageTimer
 from plain_network import PlainNetwork
-from subjects import build, network_stream, seeded_network, session_stream
+from stages import StageTimer
+from subjects import (
+    build,
+    build_as_shipped,
+    network_stream,
+    seeded_network,
+    session_stream,
+    weights_of,
+)
 
-from human3r import Settings
+from human3r import Frame, Settings
 from human3r.model.execution import Runner
 from human3r.model.network import Human3R
-from human3r.model.precision import set_precision
 
 YARDSTICK = "plain, written-out attention"
 FUSED = "plain, fused attention"
 OURS = "human3r"
-PEOPLE = (1, 2, 5, 10, 20)
-IMAGE_SIZES = ((320, 240), (640, 480), (1280, 720), (1920, 1080))
 
 
 class Static:
@@ -96,46 +100,6 @@ def measure_session(variant: str, rounds: int, device: torch.device) -> dict[str
     }
 
 
-def measure_growth(variant: str, rounds: int, frames: int, device: torch.device) -> dict[str, Any]:
-    """Cost per frame against people, image size and length of the stream."""
-    images = list(clip_images(640, 480))
-    people = {}
-    for count in PEOPLE:
-        # Any place with a score counts as a person, so that there are always enough.
-        wanted = Settings().replace({"people.max_count": count, "people.min_score": 0.0})
-        people[f"{count} people"] = session_stream(build(variant, device, wanted), images)
-    sizes = {
-        f"{w}x{h}": session_stream(build(variant, device), list(clip_images(w, h)))
-        for w, h in IMAGE_SIZES
-    }
-    return {
-        "people": describe(take_turns(people, rounds, warm_up=2), "1 people"),
-        "image": describe(take_turns(sizes, rounds, warm_up=2), "320x240"),
-        "length": _measure_length(variant, frames, device),
-    }
-
-
-def _measure_length(variant: str, frames: int, device: torch.device) -> dict[str, Any]:
-    step = session_stream(build(variant, device), list(clip_images(320, 240)))
-    processor_ms, marks = [], {}
-    window = max(10, frames // 10)
-    for turn in range(frames):
-        began_s = time.process_time()
-        step(turn)
-        processor_ms.append(1e3 * (time.process_time() - began_s))
-        if turn + 1 in (window, frames):
-            marks[turn + 1] = resident_bytes()
-    early = statistics.median(processor_ms[5:window])
-    late = statistics.median(processor_ms[-window:])
-    return {
-        "frames": frames,
-        "early_processor_ms": early,
-        "late_processor_ms": late,
-        "late_over_early": late / early,
-        "resident_bytes": marks,
-    }
-
-
 def measure_start(device: torch.device, rounds: int = 5) -> dict[str, Any]:
     """The command's help, and loading the network that comes along."""
     human3r = str(Path(sys.executable).with_name("human3r"))
@@ -166,37 +130,15 @@ def _fastest(command: Sequence[str], rounds: int) -> float:
 
 def measure_precision(variant: str, frames: int, device: torch.device) -> dict[str, Any]:
     """How far bf16 and fp16 drift from fp32 over a stream; the state goes on in each."""
-    images = list(clip_images(640, 480))
-    exact = build(variant, device)
-    found = {}
+    # There and back again, so that the stream never jumps.
+    there = list(clip_images(640, 480))
+    images = there + there[-2:0:-1]
+    stream = [Frame(images[i % len(images)], (i + 1) * 100_000_000) for i in range(frames)]
+    found: dict[str, Any] = {"frames": frames, "weights": weights_of(variant)}
     for name in ("bf16", "fp16"):
-        short = build(variant, device)
-        set_precision(short.network, name)
-        found[name] = _drift(exact, short, images, frames)
-        exact.reset()
-    return {"frames": frames, **found}
-
-
-def _drift(exact: Any, short: Any, images: list, frames: int) -> dict[str, float]:
-    steps = session_stream(exact, images), session_stream(short, images)
-    depth, place, joints, missed = [], [], [], 0
-    for turn in range(frames):
-        want, got = (step(turn) for step in steps)
-        z_want, z_got = want.points_camera[..., 2], got.points_camera[..., 2]
-        depth.append(statistics.median(abs(z_got / z_want - 1).flatten().tolist()))
-        offset = got.world_from_camera[:3, 3] - want.world_from_camera[:3, 3]
-        place.append(float((offset**2).sum() ** 0.5))
-        same = len(got.people) == len(want.people)
-        missed += not same
-        for one, other in zip(want.people, got.people, strict=False) if same else ():
-            gap = one.joints_camera - other.joints_camera
-            joints.append(float(((gap**2).sum(-1) ** 0.5).mean()))
-    return {
-        "depth_median_percent": 100 * statistics.median(depth),
-        "depth_worst_percent": 100 * max(depth),
-        "camera_median_mm": 1e3 * statistics.median(place),
-        "camera_worst_mm": 1e3 * max(place),
-        "joints_median_mm": 1e3 * statistics.median(joints) if joints else None,
-        "joints_worst_mm": 1e3 * max(joints) if joints else None,
-        "frames_with_other_people": missed,
-    }
+        exact, short = (
+            build_as_shipped(variant, device, Settings().replace({"model.precision": precision}))
+            for precision in ("fp32", name)
+        )
+        found[name] = compare(exact, short, stream).summary()
+    return found

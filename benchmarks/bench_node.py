@@ -4,10 +4,12 @@ Node, camera and this client are processes of their own on one machine; what the
 other is part of the numbers.
 """
 
+import math
 import os
 import tempfile
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +19,7 @@ from clip import write_clip
 from human3r_ros.child import Child, wait_until
 from human3r_ros.client_session import client_session
 from human3r_ros.demo_inputs import DemoModel, find_model
-from human3r_ros.lifecycle_client import ACTIVE, LifecycleClient, call
+from human3r_ros.lifecycle_client import ACTIVE, LifecycleClient
 from human3r_ros.message_class import message_class
 from human3r_ros.private_domain import private_environment
 from human3r_ros.report import percentiles
@@ -27,6 +29,9 @@ from rcl_interfaces.srv import GetParameters, SetParameters
 from rclpy.qos import QoSProfile
 
 _PROCESSED, _DEGRADED = 0, 1
+_QUIET, _BUSY = "no images", "network busy"
+_ANSWER_S = 5.0
+_SETTLE_S = 2.0
 _WARM_UP_FRAMES = 3
 
 
@@ -66,33 +71,46 @@ def measure_latency(seconds: float) -> dict[str, dict[str, float]]:
     for name, case in LATENCY_CASES.items():
         statuses, _ = _run(case, seconds, None)
         ages = [s.age_published for s in statuses][_WARM_UP_FRAMES:]
-        found[name] = {**(percentiles(ages) or {}), "count": len(ages)}
+        people = [s.humans for s in statuses][_WARM_UP_FRAMES:]
+        found[name] = {**_described(ages), "people": sum(people) / max(1, len(people))}
     return found
 
 
 def measure_control(seconds: float) -> dict[str, dict[str, float]]:
-    """Round trips of services and parameter changes under load, and without; seconds."""
-    loaded = _run(CONTROL_CASE, seconds, _Caller)[1]
-    idle = _run(Case(1280, 720, rate_hz=1), seconds, _Caller)[1]
-    return {
-        f"{name}, {load}": {**(percentiles(times) or {}), "count": len(times)}
-        for load, calls in (("network busy", loaded), ("one frame per second", idle))
-        for name, times in calls.items()
-    }
+    """Round trips of services and parameter changes; seconds.
+
+    Of one running node: while the camera outruns the network, and before and after, without any
+    image. The second says what this machine costs at the time; what the images add is beside it.
+    """
+    times_s = _run(CONTROL_CASE, seconds, _Caller)[1]
+    found: dict[str, dict[str, float]] = {}
+    for name in ("get_parameters", "set_parameters"):
+        busy, quiet = (_described(times_s[name, load]) for load in (_BUSY, _QUIET))
+        found[f"{name}, {_QUIET}"], found[f"{name}, {_BUSY}"] = quiet, busy
+        both = [key for key in ("p50", "p95", "p99") if key in busy and key in quiet]
+        found[f"{name}, added by images"] = {key: busy[key] - quiet[key] for key in both}
+    return found
+
+
+def _described(times_s: list[float]) -> dict[str, float]:
+    return {**(percentiles(times_s) or {}), "count": len(times_s)}
 
 
 class _Caller:
-    """Calls the node twenty times a second from a thread of its own."""
+    """Calls the node up to forty times a second from a thread of its own."""
 
     def __init__(self, node: Any) -> None:
-        self.times_s: dict[str, list[float]] = {"get_parameters": [], "set_parameters": []}
+        self.times_s: dict[tuple[str, str], list[float]] = defaultdict(list)
+        """By service and load."""
+        self.load = ""
+        """What the node does now; calls that begin or end while it is empty do not count."""
         self._get = node.create_client(GetParameters, f"{NODE}/get_parameters")
         self._set = node.create_client(SetParameters, f"{NODE}/set_parameters")
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._work, daemon=True)
         self._thread.start()
 
-    def finish(self) -> dict[str, list[float]]:
+    def finish(self) -> dict[tuple[str, str], list[float]]:
         self._stop.set()
         self._thread.join(10)
         return self.times_s
@@ -109,14 +127,27 @@ class _Caller:
             self._time("set_parameters", self._set, SetParameters.Request(parameters=[parameter]))
 
     def _time(self, name: str, client: Any, request: Any) -> None:
+        if not client.service_is_ready():
+            return
+        load, done = self.load, threading.Event()
+        end_s = math.inf
+
+        def stamp(_: Any) -> None:
+            nonlocal end_s
+            end_s = time.perf_counter()
+            done.set()
+
         began_s = time.perf_counter()
-        if call(client, request, 5.0) is not None:
-            self.times_s[name].append(time.perf_counter() - began_s)
+        client.call_async(request).add_done_callback(stamp)
+        done.wait(_ANSWER_S)
+        if load and load == self.load:
+            # What is not answered counts as answered at the end of our patience.
+            self.times_s[name, load].append(min(end_s - began_s, _ANSWER_S))
 
 
 def _run(
     case: Case, seconds: float, caller: Callable[[Any], _Caller] | None
-) -> tuple[list[Any], dict[str, list[float]]]:
+) -> tuple[list[Any], dict[tuple[str, str], list[float]]]:
     """Statuses of the frames that were processed, and what ``caller`` timed meanwhile."""
     os.environ.update(private_environment())
     model = find_model("", "")
@@ -135,23 +166,41 @@ def _run(
             lifecycle = LifecycleClient(session.node, NODE)
             wait_until(lambda: lifecycle.state() == ACTIVE, children, 300, "activation")
             calls = caller(session.node) if caller else None
+            _wait_quietly(calls, seconds / 2)
             play = ["play", str(clip), "--topic", IMAGE_TOPIC, "--wait-for-subscriber"]
             play += ["--fov-deg", "58", *(["--compressed"] if case.compressed else [])]
             player = Child("player", play, Path(name) / "player.log", {})
             children.append(player)
             while not player.has_ended:
                 live.check_running()
+                if calls and _processed(statuses):
+                    calls.load = _BUSY
                 time.sleep(0.1)
+            if calls:
+                calls.load = ""
             player.check_success()
+            time.sleep(_SETTLE_S)
+            _wait_quietly(calls, seconds / 2)
             times_s = calls.finish() if calls else {}
-            time.sleep(1.0)
             live.finish(30)
         finally:
             for child in children:
                 child.kill()
             for reader in readers:
                 session.node.destroy_subscription(reader)
-    return [s for s in statuses if s.outcome in (_PROCESSED, _DEGRADED)], times_s
+    return _processed(statuses), times_s
+
+
+def _processed(statuses: list[Any]) -> list[Any]:
+    return [s for s in statuses if s.outcome in (_PROCESSED, _DEGRADED)]
+
+
+def _wait_quietly(calls: _Caller | None, seconds: float) -> None:
+    """Let ``calls`` time a node that gets no images."""
+    if calls:
+        calls.load = _QUIET
+        time.sleep(seconds)
+        calls.load = ""
 
 
 def _listen(node: Any, to_everything: bool) -> tuple[list[Any], list[Any]]:

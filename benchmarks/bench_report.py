@@ -29,11 +29,13 @@ def write_table(result: dict[str, Any]) -> str:
         lines += _pairs("Stages of ours, wall ms", found["stage_ms"], ".1f")
     if "session" in sections:
         lines += _session(sections["session"], result["variant"])
+    if "roofline" in sections:
+        lines += _roofline(sections["roofline"], result["variant"])
     for name, title in (("people", "people"), ("image", "image size")):
         if "growth" in sections:
-            lines += _ways(f"Session against {title}", sections["growth"][name], inverse=True)
+            lines += _growth(f"Session against {title}", sections["growth"][name])
     if "growth" in sections:
-        lines += _pairs("Session against length", sections["growth"]["length"], ".4g")
+        lines += _length(sections["growth"]["length"])
     for name in ("start", "messages"):
         if name in sections:
             lines += _pairs(_TITLES[name], sections[name], ".3f")
@@ -49,26 +51,56 @@ _TITLES = {
     "start": "Start, seconds, fastest of several",
     "messages": "Building messages, processor ms, fastest of many",
     "node": "The node, ms from image stamp to publication",
-    "control": "Service calls while a 30 Hz camera outruns the network, ms",
+    "control": "Service calls of a running node, without images and while a 30 Hz camera "
+    "outruns the network, ms",
 }
 
 
-def _ways(title: str, ways: dict[str, dict[str, float]], inverse: bool = False) -> list[str]:
-    factor = "times the cost" if inverse else "times faster"
+def _ways(title: str, ways: dict[str, dict[str, float]]) -> list[str]:
     lines = [
         "",
         f"## {title}",
         "",
-        f"| | processor ms | wall ms | {factor} (processor) | (wall) |",
+        "| | processor ms | wall ms | times faster (processor) | (wall) |",
         "| --- | --- | --- | --- | --- |",
     ]
     for name, row in ways.items():
-        by_processor, by_wall = row["times_faster_processor"], row["times_faster_wall"]
-        if inverse:
-            by_processor, by_wall = 1 / by_processor, 1 / by_wall
         lines.append(
             f"| {name} | {row['processor_ms']:.1f} | {row['wall_ms']:.1f} | "
-            f"{by_processor:.2f} | {by_wall:.2f} |"
+            f"{row['times_faster_processor']:.2f} | {row['times_faster_wall']:.2f} |"
+        )
+    return lines
+
+
+def _growth(title: str, cases: dict[str, dict[str, float]]) -> list[str]:
+    least = next(iter(cases.values()))["peak_bytes"]
+    lines = [
+        "",
+        f"## {title}",
+        "",
+        "| | processor ms | of the first, % | wall ms | peak memory MB | of the first, % |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for name, row in cases.items():
+        lines.append(
+            f"| {name} | {row['processor_ms']:.1f} | {100 / row['times_faster_processor']:.1f} | "
+            f"{row['wall_ms']:.1f} | {row['peak_bytes'] / 1e6:.1f} | "
+            f"{100 * row['peak_bytes'] / least:.1f} |"
+        )
+    return lines
+
+
+def _length(rows: list[dict[str, float]]) -> list[str]:
+    lines = [
+        "",
+        "## Session against length of the stream",
+        "",
+        "| frames | processor ms, median since the row before | resident MB |",
+        "| --- | --- | --- |",
+    ]
+    for row in rows:
+        lines.append(
+            f"| {row['frames']} | {row['processor_ms']:.1f} | {row['resident_bytes'] / 1e6:.1f} |"
         )
     return lines
 
@@ -94,26 +126,62 @@ def _session(found: dict[str, Any], variant: str) -> list[str]:
     return _pairs(f"Session, {variant}, images of 1280x720", rows, ".2f")
 
 
-def _precision(found: dict[str, Any]) -> list[str]:
+def _roofline(found: dict[str, Any], variant: str) -> list[str]:
+    whole, per = found["stages"]["whole frame"], found["clock"]
     lines = [
         "",
-        f"## Half precision against fp32 over {found['frames']} frames",
+        f"## Roofline, {variant}, 512x288 or the variant's size",
         "",
-        "| | bf16 | fp16 |",
-        "| --- | --- | --- |",
+        f"Peak of this machine in this run, per second of {per}: "
+        f"{found['peak_gmac_per_s']:.1f} GMAC/s (product of two 1024x1024 matrices), "
+        f"{found['copy_gb_per_s']:.1f} GB/s (copy, read and written). "
+        f"The plain pass has {found['plain_gmac']:.4g} GMAC, "
+        f"{found['plain_gmac'] / whole['gmac']:.2f} times as many.",
+        "",
+        f"| | GMAC | weights MB | activations MB | MAC/byte | ms of {per} | GMAC/s "
+        "| % of attainable |",
+        "| --- " * 8 + "|",
     ]
-    for name in found["bf16"]:
-        values = " | ".join(_number(found[short][name]) for short in ("bf16", "fp16"))
-        lines.append(f"| {name.replace('_', ' ')} | {values} |")
+    for name, row in found["stages"].items():
+        lines.append(
+            f"| {name} | {row['gmac']:.4g} | {row['weight_mb']:.1f} | {row['activation_mb']:.1f} | "
+            f"{row['mac_per_byte']:.1f} | {row['ms']:.1f} | {row['gmac_per_s']:.1f} | "
+            f"{100 * row['share_of_attainable']:.0f} |"
+        )
     return lines
 
 
+def _precision(found: dict[str, Any]) -> list[str]:
+    lines = []
+    for short in ("bf16", "fp16"):
+        lines += [
+            "",
+            f"## {short} against fp32 over {found['frames']} frames, {found['weights']} weights",
+            "",
+            "| difference | median | first half | second half | 95 % below | worst |",
+            "| --- | --- | --- | --- | --- | --- |",
+        ]
+        for name, row in found[short].items():
+            cells = [row[key] for key in _DRIFT] if isinstance(row, dict) else [row]
+            text = " | ".join(_number(cell) for cell in cells) + " |" * (len(_DRIFT) - len(cells))
+            lines.append(f"| {name.replace('_', ' ')} | {text} |")
+    return lines
+
+
+_DRIFT = ("median", "first_half", "second_half", "p95", "worst")
+
+
 def _percentiles(title: str, found: dict[str, Any]) -> list[str]:
-    lines = ["", f"## {title}", "", "| | p50 | p95 | p99 | max | n |", "| --- " * 6 + "|"]
+    with_people = any("people" in row for row in found.values())
+    columns = ["p50", "p95", "p99", "max", "n", *(["people, mean"] if with_people else [])]
+    lines = ["", f"## {title}", "", f"| | {' | '.join(columns)} |"]
+    lines.append("| --- " * (1 + len(columns)) + "|")
     for name, row in found.items():
         keys = ("p50", "p95", "p99", "max")
-        cells = " | ".join(f"{1e3 * row[key]:.1f}" if key in row else "-" for key in keys)
-        lines.append(f"| {name} | {cells} | {row['count']} |")
+        cells = [f"{1e3 * row[key]:.1f}" if key in row else "-" for key in keys]
+        cells.append(str(row.get("count", "-")))
+        cells += [f"{row['people']:.1f}"] if with_people else []
+        lines.append(f"| {name} | {' | '.join(cells)} |")
     return lines
 
 

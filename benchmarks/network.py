@@ -16,53 +16,14 @@ from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
-import torch
 from clip import clip_images
 from environment import describe_environment, resident_bytes
+from stages import StageTimer
 from subjects import build
-from torch import nn
 
 from human3r import Frame
-from human3r.model.network import Human3R
 from human3r.model.variants import VARIANTS
 from human3r.pipeline import Pipeline, choose_device
-
-
-class StageTimer:
-    """Wall time inside the network's parts, by forward hooks; off the main path of the code."""
-
-    def __init__(self, network: Human3R) -> None:
-        self.seconds: dict[str, float] = defaultdict(float)
-        self._began: dict[int, float] = {}
-        head = network.downstream_head
-        stages: dict[str, list[nn.Module]] = {
-            "image encoder": [network.patch_embed, *network.enc_blocks, network.enc_norm],
-            "human branch": [network.backbone],
-            "decoder, image stream": list(network.dec_blocks),
-            "decoder, state stream": list(network.dec_blocks_state),
-            "pose memory": [
-                *network.pose_retriever.read_blocks,
-                *network.pose_retriever.write_blocks,
-            ],
-            "point head": [head.dpt_self],
-            "mask head": [head.mlp_msk],
-        }
-        for name, modules in stages.items():
-            for module in modules:
-                module.register_forward_pre_hook(self._start)
-                module.register_forward_hook(lambda m, i, o, name=name: self._stop(m, name))
-
-    def _start(self, module: nn.Module, inputs: object) -> None:
-        self._began[id(module)] = self._now()
-
-    def _stop(self, module: nn.Module, name: str) -> None:
-        self.seconds[name] += self._now() - self._began.pop(id(module))
-
-    @staticmethod
-    def _now() -> float:
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
-        return time.perf_counter()
 
 
 def measure(pipeline: Pipeline, frames: int, width: int, height: int) -> dict:

@@ -36,6 +36,22 @@ def build(variant: str, device: torch.device, settings: Settings | None = None) 
     return Pipeline(network, load_body_model(default_body_path(), device), settings)
 
 
+SHIPPED = "human3r_mini"
+"""The variant whose trained weights come with the package."""
+
+
+def weights_of(variant: str) -> str:
+    """Which weights ``build_as_shipped`` takes."""
+    return "shipped" if variant == SHIPPED else "seeded"
+
+
+def build_as_shipped(variant: str, device: torch.device, settings: Settings) -> Pipeline:
+    """As ``build``, with trained weights where the package has them: what answers depend on."""
+    if weights_of(variant) == "seeded":
+        return build(variant, device, settings)
+    return Pipeline.from_settings(settings.replace({"model.device": str(device)}))
+
+
 def network_stream(run: Any, images: list, device: torch.device, **options: Any) -> Callable:
     """The network alone over images: preparation is done beforehand, the state goes on.
 

@@ -169,6 +169,12 @@ class InputSettings:
         live=True,
         ros_only=True,
     )
+    camera_matrix: str = setting(
+        "auto",
+        "Matrix of camera_info that describes the images. K, with its distortion: images as the lens shows them; P: rectified images; auto: P where the last part of the topic's name begins with image_rect, else K.",
+        choices=("auto", "K", "P"),
+        ros_only=True,
+    )
     undistort: bool = setting(
         False,
         "Take the lens distortion that camera_info describes out of each image before the network.",
@@ -607,6 +613,18 @@ class Settings:
             )
 
         self._check_scale()
+        if self.input.camera_matrix != "auto" and self.input.camera_info == "ignore":
+            raise ConfigError(
+                f"input.camera_matrix is {self.input.camera_matrix} with input.camera_info ignore, "
+                "so there is no matrix to use. Set input.camera_info to optional or required, or "
+                "input.camera_matrix to auto."
+            )
+        if self.input.undistort and self.input.camera_matrix == "P":
+            raise ConfigError(
+                "input.undistort is set with input.camera_matrix P, but rectified images have no "
+                "distortion left. Set input.camera_matrix to K or auto, or input.undistort to "
+                "false."
+            )
         if self.input.undistort and self.input.camera_info == "ignore":
             raise ConfigError(
                 "input.undistort is set with input.camera_info ignore, so nothing would say how the "

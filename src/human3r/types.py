@@ -160,6 +160,8 @@ class FrameEstimate:
     intrinsics: Intrinsics
     """Camera of the network image, estimated from ``points_camera``."""
     people: tuple[PersonEstimate, ...]
+    num_left_out: int = 0
+    """People seen beyond ``people.max_count``, who are not in ``people``."""
     state_updated: bool = True
     """False when the frame was predicted but kept out of the recurrent state."""
     scale: float = 1.0

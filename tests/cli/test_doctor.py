@@ -1,6 +1,8 @@
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -86,6 +88,20 @@ def test_the_message_packages_are_those_the_bridge_has_definitions_of():
     bridge = pytest.importorskip("human3r_bridge.message_packages", reason="no bridge installed")
     brought = {path.name for path in bridge._DEFINITIONS.iterdir() if path.is_dir()}
     assert set(doctor._BRIDGE_MESSAGES) == brought
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_what_draws_the_synthetic_world_is_a_wish_and_no_need(monkeypatch, is_there):
+    monkeypatch.setattr(doctor, "_is_installed", lambda name: is_there)
+    line = {check.part: check for check in doctor._packages()}["numba"]
+    assert line.state == (doctor.OK if is_there else doctor.NOTE)
+    assert ("'.[synth]'" in line.advice) != is_there
+
+
+def test_optional_packages_are_those_of_the_extras():
+    project = (Path(__file__).resolve().parents[2] / "pyproject.toml").read_text()
+    for name, (extra, _) in doctor._OPTIONAL_PACKAGES.items():
+        assert re.search(rf'^{extra} = \[.*"{name}\b', project, re.MULTILINE), (name, extra)
 
 
 def test_a_check_that_breaks_is_reported_and_the_others_go_on(monkeypatch):

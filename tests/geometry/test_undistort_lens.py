@@ -5,6 +5,7 @@ import math
 import cv2
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from human3r.errors import InputError
 from human3r.geometry.lens import Lens
@@ -45,6 +46,55 @@ def test_pixels_go_where_the_formula_says(model, rectified):
         bx, by = bent(model, LENSES[model], x, y)
         expected = (CAMERA.fx * bx + CAMERA.cx, CAMERA.fy * by + CAMERA.cy)
         assert lens.raw_from_rectified(np.array([u, v])) == pytest.approx(expected, abs=1e-4)
+
+
+def turn(*angles_deg):
+    """A rotation about x, then y, then z."""
+    return Rotation.from_euler("xyz", angles_deg, degrees=True).as_matrix()
+
+
+@pytest.mark.parametrize("model", LENSES)
+def test_with_a_rectification_matrix_pixels_go_where_the_formula_says(model):
+    """R of camera_info takes directions from the camera as built to the rectified one."""
+    r = turn(2.0, -3.0, 1.5)
+    lens = Lens(model, LENSES[model], CAMERA, WIDER, r.ravel().tolist())
+    for u, v in [(0, 0), (399, 0), (205, 145), (100, 250), (399, 299)]:
+        ray = np.array([(u - WIDER.cx) / WIDER.fx, (v - WIDER.cy) / WIDER.fy, 1.0])
+        x, y, z = r.T @ ray
+        bx, by = bent(model, LENSES[model], x / z, y / z)
+        expected = (CAMERA.fx * bx + CAMERA.cx, CAMERA.fy * by + CAMERA.cy)
+        assert lens.raw_from_rectified(np.array([u, v])) == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize("model", LENSES)
+def test_with_a_rectification_matrix_picture_and_pixels_agree(model):
+    lens = Lens(model, LENSES[model], CAMERA, WIDER, turn(2.0, -3.0, 1.5).ravel().tolist())
+    place = np.array([150.0, 180.0])
+    picture = np.zeros((300, 400, 3), np.uint8)
+    u, v = lens.raw_from_rectified(place)
+    cv2.circle(picture, (round(u), round(v)), 3, (255, 255, 255), -1)
+    rows, cols = np.nonzero(lens.rectify(picture)[..., 0] > 128)
+    assert (cols.mean(), rows.mean()) == pytest.approx(place, abs=1.0)
+    far = np.array([[205.0, 145.0 + 10.0**k] for k in range(3, 7)])
+    assert (np.diff(lens.raw_from_rectified(far)[:, 1]) > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("r", "words"),
+    [
+        (np.zeros(9), "expected a rotation"),
+        (np.full(9, np.nan), "expected a rotation"),
+        (np.full(9, 1e308), "expected a rotation"),
+        (np.diag([1.0, 1.0, -1.0]).ravel(), "expected a rotation"),
+        (2 * np.eye(3).ravel(), "expected a rotation"),
+        (turn(0.0, 80.0, 0.0).ravel(), "behind the camera"),
+        (turn(180.0, 0.0, 0.0).ravel(), "behind the camera"),
+    ],
+    ids=["zero", "nan", "huge", "mirror", "scaled", "sideways", "backwards"],
+)
+def test_a_rectification_matrix_that_cannot_be_is_refused(r, words):
+    with pytest.raises(InputError, match=words):
+        Lens("plumb_bob", LENSES["plumb_bob"], CAMERA, CAMERA, r.tolist())
 
 
 @pytest.mark.parametrize("model", LENSES)

@@ -79,24 +79,24 @@ def compressed_message(stamp_ns: int, data: bytes, form: str):
     )
 
 
-def camera_info(stamp_ns: int, *, width=64, height=48, fx=50.0, roi=(0, 0, 0, 0), binning=0):
+def camera_info(
+    stamp_ns: int, *, width=64, height=48, fx=50.0, roi=(0, 0, 0, 0), binning=0, **fields
+):
     types = STORE.types
     region = types["sensor_msgs/msg/RegionOfInterest"](
         x_offset=roi[0], y_offset=roi[1], width=roi[2], height=roi[3], do_rectify=False
     )
     k = np.array([fx, 0, width / 2 - 0.5, 0, fx, height / 2 - 0.5, 0, 0, 1], np.float64)
+    values = {"d": np.zeros(5), "k": k, "r": np.eye(3).reshape(-1), "p": np.zeros(12), **fields}
     return types["sensor_msgs/msg/CameraInfo"](
         header=header(stamp_ns),
         height=height,
         width=width,
         distortion_model="plumb_bob",
-        d=np.zeros(5),
-        k=k,
-        r=np.eye(3).reshape(-1),
-        p=np.zeros(12),
         binning_x=binning,
         binning_y=binning,
         roi=region,
+        **values,
     )
 
 

@@ -8,6 +8,7 @@ from rosbags.rosbag2 import StoragePlugin
 
 from human3r.errors import InputError
 from human3r.io import open_source
+from human3r.io.image_messages import is_rectified_topic
 from tests.io import media
 from tests.io.media import picture, write_bag
 
@@ -122,6 +123,47 @@ def test_calibration_follows_scale_binning_and_region(tmp_path, options, fx, cx)
     intrinsics = read(write_bag(tmp_path / "b", messages))[0].intrinsics
     assert intrinsics is not None
     assert (intrinsics.fx, intrinsics.cx) == pytest.approx((fx, cx))
+
+
+RECTIFIED = np.array([40.0, 0, 30.5, -4.8, 0, 40.0, 22.5, 0, 0, 0, 1, 0])
+
+
+@pytest.mark.parametrize(
+    ("topic", "fields", "fx"),
+    [
+        ("/cam/image_raw", {"p": RECTIFIED}, 50.0),
+        ("/cam/image_rect", {"p": RECTIFIED}, 40.0),
+        ("/cam/image_rect_color", {"p": RECTIFIED, "d": np.array([0.1, 0, 0, 0, 0])}, 40.0),
+        ("/cam/image_rect", {}, 50.0),
+        ("/cam/image_rect", {"r": np.zeros(9)}, 50.0),
+        ("/cam/image_rect", {"d": np.array([0.1, 0, 0, 0, 0])}, None),
+        ("/cam/image_rect", {"r": np.diag([1.0, -1.0, -1.0]).ravel()}, None),
+        ("/cam/image_rect", {"p": np.full(12, np.nan)}, None),
+    ],
+)
+def test_the_camera_of_a_rectified_image_is_p(tmp_path, topic, fields, fx):
+    image = media.image_message(T0, picture(0), "rgb8")
+    info = media.camera_info(T0, **fields)
+    path = write_bag(tmp_path / "b", [(topic, T0, image), ("/cam/camera_info", T0, info)])
+    found = read(path)[0].intrinsics
+    assert (found and found.fx) == fx
+    if fx == 40.0:
+        assert (found.cx, found.cy) == (30.5, 22.5)
+
+
+@pytest.mark.parametrize(
+    ("topic", "is_rectified"),
+    [
+        ("/camera/image_rect", True),
+        ("/left/image_rect_color", True),
+        ("/camera/infra1/image_rect_raw", True),
+        ("/camera/image_raw", False),
+        ("/image_rect/image_raw", False),
+        ("image_rect", True),
+    ],
+)
+def test_names_of_rectified_images(topic, is_rectified):
+    assert is_rectified_topic(topic) == is_rectified
 
 
 @pytest.mark.parametrize("options", [{"fx": 0.0}, {"fx": float("nan")}, {"width": 640}])

@@ -73,3 +73,13 @@ def test_mean_logits_equal_the_mean_of_the_whole_attention_matrix(with_positions
         q, k = x_table.rotate(q), y_table.rotate(k)
     logits = q @ k.transpose(-1, -2) / 16**0.5
     assert torch.allclose(means[0], logits.mean(dim=(1, 3)), atol=1e-5)
+
+
+@torch.no_grad()
+def test_one_query_reads_what_many_would():
+    """The shortcut for a single row of x against the ordinary way, on which two rows go."""
+    layer, x, y = CrossAttention(32, heads=2), torch.randn(2, 2, 32), torch.randn(2, 6, 32)
+    both = layer(x, y)
+    for row in (0, 1):
+        assert torch.allclose(layer(x[:, row : row + 1], y), both[:, row : row + 1], atol=1e-6)
+    assert not torch.allclose(both[:, 0], both[:, 1], atol=1e-3)

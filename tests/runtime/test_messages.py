@@ -152,6 +152,13 @@ def test_defaults_constants_types_equality_and_copies():
     assert repr(String(data="x")) == "std_msgs.msg.String(data='x')"
 
 
+def test_every_message_has_defaults_of_its_own():
+    first, second = CameraInfo(), CameraInfo()
+    first.k[0], first.header.frame_id, first.header.stamp.sec = 5.0, "camera", 7
+    assert second == CameraInfo()
+    assert (second.k[0], second.header.frame_id, second.header.stamp.sec) == (0.0, "", 0)
+
+
 def test_services_have_request_response_and_event():
     service = get_service("std_srvs/srv/SetBool")
     assert service.Request(data=True).data

@@ -1,13 +1,17 @@
 """Topics between two processes."""
 
+import threading
 import time
 
 import numpy as np
 import pytest
 from rclpy_lite.exceptions import RCLError
-from rclpy_lite.messages import get_message
+from rclpy_lite.messages import get_message, store
 from rclpy_lite.qos import (
+    MAX_BLOCKING_NS,
+    MAX_KEEP_ALL,
     DurabilityPolicy,
+    HistoryPolicy,
     QoSProfile,
     ReliabilityPolicy,
     qos_profile_sensor_data,
@@ -86,6 +90,17 @@ def test_a_topic_goes_with_its_last_endpoint(make_node):
     again.publish(String())
 
 
+def test_the_first_message_finds_its_type_compiled(make_node):
+    node, cache = make_node(), store.typestore.cache
+    sent, heard = "sensor_msgs/msg/Range", "sensor_msgs/msg/Joy"
+    assert not {sent, heard} & cache.keys()
+    node.create_publisher(get_message(sent), "sent", 5)
+    assert sent in cache
+    # A raw one too: its messages are decoded later, but just as soon as the first is there.
+    node.create_subscription(get_message(heard), "heard", lambda cdr: None, 5, raw=True)
+    assert heard in cache
+
+
 def test_a_late_joiner_gets_the_kept_history(make_node, spin):
     node = make_node()
     profile = QoSProfile(depth=3, durability=DurabilityPolicy.TRANSIENT_LOCAL)
@@ -109,6 +124,36 @@ def test_ready_cdr_can_be_published(make_node, spin):
     publisher.publish(serialize_message(String(data="bytes")))
     spin(node, lambda: got)
     assert got == ["bytes"]
+
+
+def test_a_publisher_that_waits_for_a_slow_reader_lets_other_threads_run(make_node):
+    everything = QoSProfile(history=HistoryPolicy.KEEP_ALL, reliability=ReliabilityPolicy.RELIABLE)
+    node = make_node()
+    # Nobody spins the node, so the reader's queue fills up.
+    node.create_subscription(String, "talk", lambda message: None, everything)
+    publisher = node.create_publisher(String, "talk", everything)
+    longest_s, is_done = 0.0, threading.Event()
+
+    def watch():
+        nonlocal longest_s
+        last_s = time.monotonic()
+        while not is_done.wait(0.01):
+            now_s = time.monotonic()
+            longest_s, last_s = max(longest_s, now_s - last_s), now_s
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    waited_s = 0.0
+    for number in range(2 * MAX_KEEP_ALL):
+        began_s = time.monotonic()
+        publisher.publish(String(data=str(number)))
+        waited_s = time.monotonic() - began_s
+        if waited_s > 0.9 * MAX_BLOCKING_NS * 1e-9:
+            break
+    is_done.set()
+    watcher.join()
+    assert waited_s > 0.9 * MAX_BLOCKING_NS * 1e-9, "the reader has held nobody up"
+    assert longest_s < 0.5 * waited_s
 
 
 def test_bytes_that_are_not_cdr_of_the_type_are_refused(make_node):

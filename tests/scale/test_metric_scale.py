@@ -163,6 +163,8 @@ def test_what_can_be_no_scale_is_refused_and_nothing_changes(value):
         ({"scale.mode": "camera_height", "scale.camera_height_m": 11.0}, "0 to 10"),
         ({"scale.mode": "guess"}, "one of network"),
         ({"input.undistort": True, "input.camera_info": "ignore"}, "how the lens bends"),
+        ({"input.undistort": True, "input.camera_matrix": "P"}, "no distortion left"),
+        ({"input.camera_matrix": "K", "input.camera_info": "ignore"}, "no matrix to use"),
     ],
     ids=str,
 )

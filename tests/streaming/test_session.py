@@ -306,6 +306,19 @@ def test_people_are_limited_to_the_best_in_row_major_order(session, frames):
     assert [p.score for p in limited] == [p.score for p in best]
 
 
+@pytest.mark.parametrize(("execution", "frame"), [("eager", 0), ("static", 1)])
+def test_who_found_no_room_is_counted(session, frames, execution, frame):
+    counts = {}
+    for max_count in (2, 3, 4):
+        one = session(
+            people__min_score=0.0, people__max_count=max_count, model__execution=execution
+        )
+        # The first frame never runs in fixed slots.
+        estimate = [one.push(f) for f in frames[: frame + 1]][-1]
+        counts[max_count] = (len(estimate.people), estimate.num_left_out)
+    assert counts == {2: (2, 1), 3: (3, 0), 4: (3, 0)}
+
+
 def test_the_score_threshold_is_live(session, frames):
     one = session()
     scores = sorted(p.score for p in session().push(frames[0]).people)

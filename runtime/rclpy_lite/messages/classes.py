@@ -23,6 +23,9 @@ from rclpy_lite.messages.fields import (
 _messages: dict[str, type] = {}
 _services: dict[str, type] = {}
 
+_Setters = tuple[Callable[[Any, Any], None], Callable[[Any], Any], Callable[[], Any]]
+"""Of one field: what stores a value, what checks it first, and what makes a fresh default."""
+
 
 class Message:
     """Base of all message classes."""
@@ -31,17 +34,17 @@ class Message:
     __ros_typename__: str = ""
     __ros_fields__: tuple[str, ...] = ()
     __ros_words__: ClassVar[dict[str, str]] = {}
-    __ros_defaults__: ClassVar[dict[str, Callable[[], Any]]] = {}
+    __ros_setters__: ClassVar[dict[str, _Setters]] = {}
 
     def __init__(self, **values: Any) -> None:
         for name in values:
-            if name not in self.__ros_defaults__:
+            if name not in self.__ros_setters__:
                 raise InvalidFieldError(
                     f"{self.__ros_typename__}: got the unknown field {name!r}; "
                     f"expected one of {', '.join(self.__ros_fields__) or 'none'}."
                 )
-        for name, default in self.__ros_defaults__.items():
-            setattr(self, name, values[name] if name in values else default())
+        for name, (set_slot, check, default) in self.__ros_setters__.items():
+            set_slot(self, check(values[name]) if name in values else default())
 
     @classmethod
     def get_fields_and_field_types(cls) -> dict[str, str]:
@@ -124,24 +127,25 @@ def _make_message(typename: str, module: str, shown_name: str) -> type:
     cls = type(shown_name, (Message,), namespace)
     members = [cls.__dict__[slot] for slot in slots]
     given = store.defaults_of(typename)
-    defaults: dict[str, Callable[[], Any]] = {}
+    setters: dict[str, _Setters] = {}
     for (name, descriptor), member in zip(fields, members, strict=True):
         check = check_field(f"{typename}.{name}", descriptor, get_message)
         setattr(cls, name, _property(member, check))
-        defaults[name] = make_default(descriptor, get_message)
+        default = make_default(descriptor, get_message)
         if name in given:
-            defaults[name] = _given_default(descriptor, given[name])
-    cls.__ros_defaults__ = defaults  # type: ignore[attr-defined]
+            default = _given_default(descriptor, given[name], check)
+        setters[name] = (member.__set__, check, default)
+    cls.__ros_setters__ = setters  # type: ignore[attr-defined]
     store.typestore.types[typename] = _rebuilder(cls, [d for _, d in fields], members)
     return cls
 
 
-def _given_default(descriptor: Any, value: Any) -> Callable[[], Any]:
+def _given_default(descriptor: Any, value: Any, check: Callable[[Any], Any]) -> Callable[[], Any]:
     if descriptor[0] == Nodetype.BASE and descriptor[1][0].startswith("float"):
-        return lambda: float(value)
+        value = float(value)
     if isinstance(value, list):
-        return lambda: list(value)
-    return lambda: value
+        return lambda: check(list(value))
+    return lambda: check(value)
 
 
 def get_message(typename: str) -> type:

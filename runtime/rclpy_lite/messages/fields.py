@@ -1,6 +1,7 @@
 """What a message field may hold: its default, its check, and its type in rclpy's words."""
 
 import array
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -125,7 +126,8 @@ def check_scalar(where: str, descriptor: Any, class_of: Callable[[str], type]) -
     """A function that returns a usable value for one item, or raises InvalidFieldError."""
     kind, rest = descriptor
     if kind == Nodetype.NAME:
-        return _check_message(where, lambda: class_of(rest))
+        # Looked up when first needed, since the class may not be made yet, and then kept.
+        return _check_message(where, functools.cache(lambda: class_of(rest)))
     base, bound = rest
     if base == "string":
         return _check_string(where, bound)
@@ -181,8 +183,9 @@ def check_array(where: str, descriptor: Any, class_of: Callable[[str], type]) ->
 
         def check_numbers(value: Any) -> np.ndarray:
             if isinstance(value, array.array) and dtype == np.dtype(value.typecode):
-                value = np.frombuffer(value, dtype) if len(value) else np.empty(0, dtype)
-            made = _as_array(where, base, value)
+                made = np.frombuffer(value, dtype) if len(value) else np.empty(0, dtype)
+            else:
+                made = _as_array(where, base, value)
             _check_length(where, len(made), size, is_fixed)
             return made
 
@@ -210,7 +213,8 @@ def check_field(where: str, descriptor: Any, class_of: Callable[[str], type]) ->
 def _scalar_default(descriptor: Any, class_of: Callable[[str], type]) -> Callable[[], Any]:
     kind, rest = descriptor
     if kind == Nodetype.NAME:
-        return lambda: class_of(rest)()
+        found = functools.cache(lambda: class_of(rest))
+        return lambda: found()()
     base = rest[0]
     value: Any = {"string": "", "bool": False, "byte": Byte(b"\0")}.get(
         base, 0.0 if base.startswith("float") else 0

@@ -84,6 +84,39 @@ class _TellingWaitSet(WaitSet):
         pass
 
 
+class _Cdr(ctypes.Structure):
+    """Serialised bytes as cyclonedds' C layer hands them to Cyclone: place and length."""
+
+    _fields_ = (("data", ctypes.c_void_p), ("size", ctypes.c_size_t))
+
+
+class _FreeWriter(DataWriter):
+    """A writer that lets other threads run while Cyclone sends.
+
+    cyclonedds' own holds the interpreter's lock meanwhile: several milliseconds for an image, and
+    the whole blocking time where a reliable reader does not keep up. ctypes gives the lock back.
+    """
+
+    def write_cdr(self, cdr: bytes) -> None:
+        """Send.
+
+        Raises:
+            DDSException: refused, or no room in time.
+        """
+        sample = _Cdr(ctypes.cast(ctypes.c_char_p(cdr), ctypes.c_void_p), len(cdr))
+        result = self._dds_write(self._ref, ctypes.byref(sample))
+        if result < 0:
+            raise DDSException(result, f"Occurred while writing to {self.topic.name}")
+
+    @c_call("dds_write")
+    def _dds_write(
+        self,
+        writer: dds_c_t.entity,
+        sample: ctypes.POINTER(_Cdr),  # pyright: ignore[reportInvalidTypeForm]
+    ) -> dds_c_t.returnv:
+        pass
+
+
 class Endpoint:
     """A reader or writer with its place in the wait set."""
 
@@ -126,12 +159,6 @@ class Endpoint:
 class Writer(Endpoint):
     """Sends CDR bytes."""
 
-    def __init__(
-        self, participant: "Participant", entity: Any, topic: Topic, sample_type: type
-    ) -> None:
-        super().__init__(participant, entity, topic)
-        self._sample_type = sample_type
-
     def write(self, cdr: bytes) -> bool:
         """Send; False when a slow reliable reader left no room within the blocking time.
 
@@ -141,7 +168,7 @@ class Writer(Endpoint):
         """
         entity = self._alive()
         try:
-            entity.write(self._sample_type(cdr))
+            entity.write_cdr(cdr)
         except DDSException as error:
             if error.code == DDSException.DDS_RETCODE_TIMEOUT:
                 return False
@@ -282,11 +309,11 @@ class Participant:
         """A writer; ``on_change`` gets the status bits that were raised."""
         used = self._use_topic(topic, sample_type)
         try:
-            entity = DataWriter(self._publisher, used, qos)
+            entity = _FreeWriter(self._publisher, used, qos)
         except DDSException:
             self.release_topic(used)
             raise
-        writer = Writer(self, entity, used, sample_type)
+        writer = Writer(self, entity, used)
         mask = DDSStatus.OfferedIncompatibleQos | DDSStatus.PublicationMatched
         self.watch(entity, mask, on_change)
         return writer

@@ -11,7 +11,7 @@ from cyclonedds.idl import make_idl_struct
 from cyclonedds.idl import types as idl
 from rosbags.interfaces import Nodetype
 
-from rclpy_lite.messages import store
+from rclpy_lite.messages import get_message, store
 from rclpy_lite.names import dds_type_name
 
 _BASES: dict[str, Any] = {
@@ -92,4 +92,8 @@ def idl_type(typename: str, extra: dict[str, Any] | None = None) -> type:
             made.deserialize = classmethod(_deserialize)  # type: ignore[assignment]
             made.deserialize_key = classmethod(_deserialize)  # type: ignore[assignment]
             _types[typename] = made
+            # Compiled now, and not at the first message: that keeps every thread waiting, for
+            # 30 ms where a type is large.
+            get_message(typename)
+            store.typestore.get_msgdef(typename)
         return _types[typename]

@@ -16,6 +16,10 @@ from human3r.cli.doctor_graph import DEFAULT_NODE, graph_checks
 from human3r.errors import Human3RError
 
 _WANTED_RMEM_BYTES = 2**24
+_OPTIONAL_PACKAGES = {
+    # package: extra of human3r that brings it, and what needs it
+    "numba": ("synth", "human3r synth and human3r evaluate synthetic, which draw their own world"),
+}
 _BRIDGE_MESSAGES = {
     # package: what of human3r_bridge needs it
     "hri_msgs": "output hri",
@@ -138,6 +142,14 @@ def _packages() -> Iterator[Check]:
                 "installed in another way" if found else "missing",
                 "" if found else f"pip install {name}",
             )
+    for name, (extra, use) in _OPTIONAL_PACKAGES.items():
+        found = _is_installed(name)
+        yield Check(
+            name,
+            OK if found else NOTE,
+            "found" if found else "not installed",
+            "" if found else f"only for {use}: pip install '.[{extra}]' from the clone",
+        )
 
 
 def _torch() -> Iterator[Check]:

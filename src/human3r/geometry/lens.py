@@ -22,6 +22,11 @@ MODELS = tuple(_NUM_COEFFICIENTS)
 """Distortion models of camera_info that can be undone."""
 _STEPS = 400
 _CENTRE = np.eye(3)
+NO_TURN = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
+"""Row-major, the rotation of a camera that is not turned."""
+_ORTHONORMAL_TOLERANCE = 1e-2
+_LEAST_AHEAD = 0.05
+"""Cosine of the largest angle to the raw camera's axis at which the picture is looked for."""
 
 
 class Lens:
@@ -33,7 +38,12 @@ class Lens:
     """
 
     def __init__(
-        self, model: str, coefficients: Sequence[float], raw: Intrinsics, rectified: Intrinsics
+        self,
+        model: str,
+        coefficients: Sequence[float],
+        raw: Intrinsics,
+        rectified: Intrinsics,
+        rectified_from_raw: Sequence[float] = NO_TURN,
     ) -> None:
         """Prepare the remapping tables, about 6 bytes per pixel.
 
@@ -42,10 +52,11 @@ class Lens:
             coefficients: as many as the model has, finite.
             raw: of the picture as it is taken.
             rectified: of the picture to be made, the same size.
+            rectified_from_raw: rotation between the two cameras, row-major, as R of camera_info.
 
         Raises:
-            InputError: unknown model, a wrong number of coefficients, or a distortion that folds
-                the picture over itself.
+            InputError: unknown model, a wrong number of coefficients, no rotation or one that
+                turns the picture away, or a distortion that folds the picture over itself.
         """
         if model not in _NUM_COEFFICIENTS:
             raise InputError(
@@ -61,13 +72,20 @@ class Lens:
         self.raw, self.rectified = raw, rectified
         self._is_fisheye = model == "equidistant"
         self._coefficients = np.asarray(coefficients, np.float64)
+        self._raw_from_rectified = _checked_rotation(rectified_from_raw).T
         self._reach = _reach(rectified)
+        self._axis_px = self._distorted(self._turned(np.zeros(2)))
         self._check_monotonic(model)
         make = cv2.fisheye.initUndistortRectifyMap if self._is_fisheye else None
         make = make or cv2.initUndistortRectifyMap
         size = (rectified.width_px, rectified.height_px)
         self._maps = make(
-            raw.matrix(), self._coefficients, _CENTRE, rectified.matrix(), size, cv2.CV_16SC2
+            raw.matrix(),
+            self._coefficients,
+            self._raw_from_rectified.T,
+            rectified.matrix(),
+            size,
+            cv2.CV_16SC2,
         )
 
     def rectify(self, image: np.ndarray) -> np.ndarray:
@@ -91,8 +109,14 @@ class Lens:
         rays = (pixels - [camera.cx, camera.cy]) / [camera.fx, camera.fy]
         radius = np.linalg.norm(rays, axis=-1, keepdims=True)
         beyond = np.maximum(radius / self._reach, 1.0)
-        centre = [self.raw.cx, self.raw.cy]
-        return centre + (self._distorted(rays / beyond) - centre) * beyond
+        inside = self._distorted(self._turned(rays / beyond))
+        return self._axis_px + (inside - self._axis_px) * beyond
+
+    def _turned(self, rays: np.ndarray) -> np.ndarray:
+        """Directions (..., 2) as x / z, y / z of the raw camera from those of the rectified one."""
+        ahead = np.concatenate([rays, np.ones((*rays.shape[:-1], 1))], axis=-1)
+        turned = ahead @ self._raw_from_rectified.T
+        return turned[..., :2] / turned[..., 2:]
 
     def _distorted(self, rays: np.ndarray) -> np.ndarray:
         """Raw pixels (..., 2) of directions (x / z, y / z)."""
@@ -112,9 +136,19 @@ class Lens:
         Raises:
             InputError: this one does not.
         """
-        radii = np.linspace(0.0, self._reach, _STEPS)
-        for angle in np.linspace(0.0, 2 * np.pi, 16, endpoint=False):
-            outwards = np.array([np.cos(angle), np.sin(angle)])
+        angles = np.linspace(0.0, 2 * np.pi, 16, endpoint=False)
+        around = np.stack([np.cos(angles), np.sin(angles)], axis=-1)
+        edge = np.append(self._reach * around, np.ones((len(around), 1)), axis=1)
+        ahead = edge @ self._raw_from_rectified[2]
+        if not (ahead > _LEAST_AHEAD * np.linalg.norm(edge, axis=1)).all():
+            raise InputError(
+                "the rectification matrix R turns parts of the picture to behind the camera; "
+                "expected a small rotation. Calibrate the camera again."
+            )
+        # Of the raw camera, around whose axis the distortion goes.
+        reach = np.linalg.norm(self._turned(self._reach * around), axis=-1).max()
+        radii = np.linspace(0.0, reach, _STEPS)
+        for outwards in around:
             # Numbers beyond all bounds are found out below.
             with np.errstate(all="ignore"):
                 bent = self._distorted(radii[:, None] * outwards)
@@ -125,6 +159,28 @@ class Lens:
                     "image over itself inside its borders; expected one that fits the lens. "
                     "Calibrate the camera again."
                 )
+
+
+def _checked_rotation(row_major: Sequence[float]) -> np.ndarray:
+    """The rotation (3, 3), orthonormal to the last digit.
+
+    Raises:
+        InputError: it is none.
+    """
+    given = np.asarray(row_major, np.float64).reshape(3, 3)
+    # A rotation has no larger entries; a comparison with NaN is false.
+    is_rotation = bool((np.abs(given) <= 1.0 + _ORTHONORMAL_TOLERANCE).all()) and (
+        np.allclose(given @ given.T, np.eye(3), atol=_ORTHONORMAL_TOLERANCE)
+        and np.linalg.det(given) > 0
+    )
+    if not is_rotation:
+        numbers = ", ".join(f"{value:.3g}" for value in given.ravel())
+        raise InputError(
+            f"the rectification matrix R is ({numbers}); expected a rotation. Calibrate the camera "
+            "again."
+        )
+    left, _, right = np.linalg.svd(given)
+    return left @ right
 
 
 def _reach(camera: Intrinsics) -> float:

@@ -14,6 +14,7 @@ from human3r.errors import InputError
 from human3r.io.frame_source import FrameSource, Selection
 from human3r.io.image_messages import (
     intrinsics_from_camera_info,
+    is_rectified_topic,
     rgb_from_compressed,
     rgb_from_image,
 )
@@ -106,7 +107,12 @@ class BagSource(FrameSource):
     def _intrinsics(self, width_px: int, height_px: int) -> Any:
         if self._info is None:
             return None
-        intrinsics = intrinsics_from_camera_info(self._info, width_px, height_px)
+        intrinsics = intrinsics_from_camera_info(
+            self._info,
+            width_px,
+            height_px,
+            is_rectified=is_rectified_topic(self.topic.removesuffix("/compressed")),
+        )
         if intrinsics is None and not self._warned_about_info:
             self._warned_about_info = True
             log.warning(

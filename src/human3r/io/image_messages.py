@@ -71,20 +71,37 @@ def rgb_from_compressed(message: Any, what: str, selection: Selection) -> np.nda
     return decode_rgb(io.BytesIO(bytes(message.data)), what, selection)
 
 
-def intrinsics_from_camera_info(message: Any, width_px: int, height_px: int) -> Intrinsics | None:
+def is_rectified_topic(topic: str) -> bool:
+    """Whether a topic's name says that its images are rectified, as image_proc's names do.
+
+    Args:
+        topic: without the suffix of a transport, for example /camera/image_rect_color.
+    """
+    return topic.rpartition("/")[2].startswith("image_rect")
+
+
+def intrinsics_from_camera_info(
+    message: Any, width_px: int, height_px: int, *, is_rectified: bool = False
+) -> Intrinsics | None:
     """Calibration of an image of this size from a ``sensor_msgs/CameraInfo``.
 
-    ``k`` belongs to the full sensor; region of interest and binning are applied to it, then it is
-    scaled when the image has another size but the same shape.
+    The matrix belongs to the full sensor; region of interest and binning are applied to it, then
+    it is scaled when the image has another size but the same shape.
+
+    Args:
+        message: comes with raw and with rectified images alike (REP 104).
+        width_px: of the image.
+        height_px: of the image.
+        is_rectified: P describes the image, and not K.
 
     Returns:
         None where the message holds no usable calibration for such an image.
     """
-    # ROS 1 bags call the matrix K.
-    k = np.asarray(message.k if hasattr(message, "k") else message.K, np.float64)
+    matrix = _matrix(message, is_rectified)
     full_width, full_height = int(message.width), int(message.height)
-    if k.shape != (9,) or not np.isfinite(k).all() or k[0] <= 0 or k[4] <= 0:
+    if matrix is None:
         return None
+    fx, fy, full_cx, full_cy = matrix
     roi = message.roi
     left, top = int(roi.x_offset), int(roi.y_offset)
     bin_x, bin_y = max(1, int(message.binning_x)), max(1, int(message.binning_y))
@@ -96,17 +113,36 @@ def intrinsics_from_camera_info(message: Any, width_px: int, height_px: int) -> 
     if not math.isclose(scale_x, scale_y, rel_tol=0.02):
         return None
     # Whole numbers are pixel centres, so corners scale and centres are half a pixel inside.
-    cx = ((k[2] - left + 0.5) / bin_x) * scale_x - 0.5
-    cy = ((k[5] - top + 0.5) / bin_y) * scale_y - 0.5
+    cx = ((full_cx - left + 0.5) / bin_x) * scale_x - 0.5
+    cy = ((full_cy - top + 0.5) / bin_y) * scale_y - 0.5
     if not (0 <= cx < width_px and 0 <= cy < height_px):
         return None
     return Intrinsics(
         # Plain floats: a numpy scalar would make float64 of float32 points, and other last digits
         # than the node's.
-        fx=float(k[0] / bin_x * scale_x),
-        fy=float(k[4] / bin_y * scale_y),
+        fx=float(fx / bin_x * scale_x),
+        fy=float(fy / bin_y * scale_y),
         cx=float(cx),
         cy=float(cy),
         width_px=width_px,
         height_px=height_px,
     )
+
+
+def _matrix(message: Any, is_rectified: bool) -> tuple[float, float, float, float] | None:
+    """fx, fy, cx, cy of the full sensor; None where they cannot be a camera's."""
+    # ROS 1 bags write the names in capitals.
+    d, k, r, p = (
+        np.asarray(getattr(message, name if hasattr(message, name) else name.upper()), np.float64)
+        for name in "dkrp"
+    )
+    is_straight = not d.any() and (not r.any() or np.array_equal(r, np.eye(3).ravel()))
+    # Without P, K is as good where rectifying changes nothing.
+    if is_rectified and not (is_straight and not p.any()):
+        chosen, places = p, (0, 5, 2, 6)
+    else:
+        chosen, places = k, (0, 4, 2, 5)
+    if len(chosen) <= places[-1] or not np.isfinite(chosen).all():
+        return None
+    fx, fy, cx, cy = (chosen[place] for place in places)
+    return (fx, fy, cx, cy) if fx > 0 and fy > 0 else None

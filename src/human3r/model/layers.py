@@ -153,6 +153,9 @@ class CrossAttention(nn.Module):
         if is_single and not torch.is_grad_enabled():
             # There is only one thing to read, so nobody needs to be asked how much of it.
             return self.proj(self.projv(y)).expand_as(x)
+        has_places = x_positions is not None or y_positions is not None
+        if x.shape[1] == 1 and not has_places and mean_logits is None and y_mask is None:
+            return self.proj(self._ask(self._split_heads(self.projq(x)), y))
         q = rotate(self._split_heads(self.projq(x)), x_positions)
         k = rotate(self._split_heads(self.projk(y)), y_positions)
         v = self._split_heads(self.projv(y))
@@ -162,6 +165,21 @@ class CrossAttention(nn.Module):
             logits = (q * _mean_key(k, y_mask)).sum(-1) * q.shape[-1] ** -0.5
             mean_logits.append(logits.mean(dim=1))
         return self.proj(_merge_heads(F.scaled_dot_product_attention(q, k, v, attn_mask=y_mask)))
+
+    def _ask(
+        self, q: Float[Tensor, "batch heads 1 size"], y: Float[Tensor, "batch keys width"]
+    ) -> Float[Tensor, "batch 1 width"]:
+        """What one query reads, without a key and a value for every y.
+
+        Both are linear in y: a logit q . (K y + k) is (K' q) . y and a number that all logits
+        share, and the mean of V y + v is V of the mean y, and v.
+        """
+        keys, values = (
+            layer.weight.unflatten(0, (self.heads, -1)) for layer in (self.projk, self.projv)
+        )
+        y = y[:, None]
+        shares = (q @ keys @ y.transpose(-1, -2) * q.shape[-1] ** -0.5).softmax(dim=-1)
+        return _merge_heads(shares @ y @ values.transpose(-1, -2)) + self.projv.bias
 
     def _split_heads(self, x: Tensor) -> Tensor:
         return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)

@@ -94,10 +94,13 @@ def normalise(
 
 
 def _upload(image: np.ndarray, device: torch.device | str) -> Tensor:
-    pixels = torch.from_numpy(np.ascontiguousarray(image))
-    if torch.device(device).type == "cuda":
-        pixels = pixels.pin_memory()  # Only from there the copy runs beside the host.
-    return pixels.to(device, non_blocking=True)
+    if torch.device(device).type != "cuda":
+        # torch refuses memory that must not be written to.
+        return torch.from_numpy(np.require(image, requirements="CW")).to(device)
+    # Straight into pinned memory: only from there the copy runs beside the host.
+    pinned = torch.empty(image.shape, dtype=torch.uint8, pin_memory=True)
+    pinned.numpy()[...] = image
+    return pinned.to(device, non_blocking=True)
 
 
 def _normalised(pixels: Tensor) -> Tensor:

@@ -42,6 +42,8 @@ class View:
     is_overlap: bool
     """The same image again, as the first of the next segment; not part of the results."""
     track_ids: Int[np.ndarray, " people"]
+    num_left_out: int
+    """Heads seen of people for whom there was no room."""
     segment_from_camera: Float[np.ndarray, "4 4"]
     world_from_camera: Float[np.ndarray, "4 4"]
 
@@ -292,6 +294,7 @@ class StreamSession:
             {
                 "sums": _sums(output),
                 "num_people": output.num_people,
+                "num_heads": _count_heads(output, self._settings.people.min_score),
                 "human_tokens": output.human_tokens,
                 "camera_pose": output.camera_pose,
             }
@@ -307,6 +310,7 @@ class StreamSession:
             is_reset=is_reset,
             is_overlap=is_overlap,
             track_ids=track_ids,
+            num_left_out=int(found["num_heads"] - found["num_people"]),
             segment_from_camera=segment_from_camera,
             world_from_camera=chain(state.world_from_segment, segment_from_camera),
         )
@@ -343,6 +347,7 @@ class StreamSession:
             world_from_camera=view.world_from_camera,
             intrinsics=Intrinsics(focal, focal, width // 2, height // 2, width, height),
             people=_people(view, host, geometry),
+            num_left_out=view.num_left_out,
             state_updated=update,
             points_world=host.get("points_world"),
         )
@@ -386,6 +391,11 @@ def _checked(output: NetworkOutput) -> dict[str, Tensor]:
         "rgb": output.rgb,
     }
     return {name: tensor for name, tensor in tensors.items() if tensor is not None}
+
+
+def _count_heads(output: NetworkOutput, min_score: float) -> Int[Tensor, ""]:
+    """How many people the network sees, those for whom there is no room included."""
+    return ((output.peaks >= min_score) & (output.peaks > 0)).sum()
 
 
 def _sums(output: NetworkOutput) -> Float[Tensor, " checked"]:

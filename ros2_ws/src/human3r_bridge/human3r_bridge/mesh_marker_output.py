@@ -11,7 +11,7 @@ from visualization_msgs.msg import MarkerArray
 from human3r.errors import InputError
 from human3r_bridge.decimate import CoarseMesh
 from human3r_bridge.geometry_messages import ns_from_time
-from human3r_bridge.inputs import MESH_TOPOLOGY, MESHES
+from human3r_bridge.inputs import HUMANS, MESH_TOPOLOGY, MESHES
 from human3r_bridge.marker_parts import ShownMarkers
 from human3r_bridge.output import PeopleFrame, Warn, is_wanted, make_publisher
 from human3r_bridge.parameters import BridgeSettings
@@ -35,6 +35,7 @@ class MeshMarkerOutput:
         self._subscriptions: list[Any] = []
         self._last_ns = 0
         self._subscribed_at_s = 0.0
+        self._told: set[bool] = set()
 
     def publish(self, frame: PeopleFrame) -> None:
         """Remember who there is; meshes come on their own topic."""
@@ -64,14 +65,23 @@ class MeshMarkerOutput:
         ]
 
     def _warn_of_silence(self) -> None:
-        topic = self._node.resolve_topic_name(MESHES)
-        is_due = time.monotonic() - self._subscribed_at_s > _PATIENCE_S
-        if is_due and not self._node.count_publishers(topic):
-            self._warn(
-                "no meshes",
-                f"nobody publishes {topic}, so there are no mesh markers; expected the node to do "
-                "so. Set its parameter publish.meshes.",
-            )
+        """Once per cause, until there are meshes: nothing changes by itself meanwhile."""
+        topic, humans = map(self._node.resolve_topic_name, (MESHES, HUMANS))
+        if self._node.count_publishers(topic):
+            self._told.clear()
+            return
+        if time.monotonic() - self._subscribed_at_s <= _PATIENCE_S:
+            return
+        has_node = self._node.count_publishers(humans) > 0
+        if has_node in self._told:
+            return
+        self._told.add(has_node)
+        remedy = "Set its parameter publish.meshes." if has_node else "See whether it runs."
+        self._warn(
+            "no meshes" if has_node else "no node",
+            f"nobody publishes {topic}, so there are no mesh markers; expected the node to do so. "
+            f"{remedy}",
+        )
 
     def _on_topology(self, message: MeshTopology) -> None:
         if self._topology is None or message.topology_id != self._topology.topology_id:

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from human3r_bridge.decimate import decimate
-from human3r_bridge.inputs import MESH_TOPOLOGY, MESHES
+from human3r_bridge.inputs import HUMANS, MESH_TOPOLOGY, MESHES
 from human3r_bridge.mesh_marker_output import MeshMarkerOutput
 from human3r_bridge.output import PeopleFrame
 from human3r_bridge.parameters import settings_from
@@ -119,6 +119,37 @@ def test_mesh_markers_come_as_often_as_asked_for(rate_hz, expected):
         output.publish(PeopleFrame(array, confirmed_people(array)))
         heard[MESHES](HumanMeshArray(header=array.header, topology_id="t", meshes=[mesh]))
     assert len(sent) == expected
+
+
+def test_missing_meshes_are_mentioned_once_per_cause(monkeypatch):
+    now_s, said, published = [0.0], [], set()
+    monkeypatch.setattr("human3r_bridge.mesh_marker_output.time.monotonic", lambda: now_s[0])
+    publisher = SimpleNamespace(get_subscription_count=lambda: 1)
+    node = SimpleNamespace(
+        create_publisher=lambda *_, **__: publisher,
+        create_subscription=lambda *_, **__: None,
+        resolve_topic_name=lambda topic: topic,
+        count_publishers=lambda topic: int(topic in published),
+    )
+    settings = settings_from({"outputs": ["mesh_markers"]})
+    output = MeshMarkerOutput(node, settings, lambda kind, text: said.append(text))
+
+    def a_minute_later():
+        said.clear()
+        for _ in range(240):
+            now_s[0] += 0.25
+            output.tick()
+        return [text.rpartition("so. ")[2] for text in said]
+
+    assert a_minute_later() == ["See whether it runs."]
+    assert a_minute_later() == []
+    published.add(HUMANS)
+    assert a_minute_later() == ["Set its parameter publish.meshes."]
+    assert a_minute_later() == []
+    published.add(MESHES)
+    assert a_minute_later() == []
+    published.remove(MESHES)
+    assert a_minute_later() == ["Set its parameter publish.meshes."], "they were there meanwhile"
 
 
 def test_damaged_meshes_and_topologies_are_refused():

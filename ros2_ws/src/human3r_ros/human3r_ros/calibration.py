@@ -7,7 +7,7 @@ import numpy as np
 from sensor_msgs.msg import CameraInfo
 
 from human3r.errors import InputError
-from human3r.geometry.lens import Lens
+from human3r.geometry.lens import NO_TURN, Lens
 from human3r.types import Intrinsics
 from human3r_ros.stream_rules import bad_frame_name, is_frame_name
 
@@ -15,6 +15,8 @@ _MAX_CAMERAS = 16
 _SCALE_TOLERANCE = 0.01
 _FOCAL_PER_WIDTH = (1e-2, 1e4)
 """Focal length over image width: wider than any fisheye, narrower than any telescope."""
+_MOST_TURN_RAD = 0.01
+"""People five metres away are off by 5 cm then."""
 _LARGEST = float(np.finfo(np.float32).max)
 """Messages carry focal lengths as float32."""
 
@@ -31,9 +33,15 @@ class Calibration:
 
 
 class CalibrationCache:
-    """The latest camera_info per optical frame; intrinsics are constant between changes."""
+    """The latest camera_info per optical frame; intrinsics are constant between changes.
+
+    Attributes:
+        uses_p: whether the images are rectified, so that P is their camera, and not K with its
+            distortion. camera_info itself does not say which of the two it comes with (REP 104).
+    """
 
     def __init__(self) -> None:
+        self.uses_p = False
         self._infos: dict[str, CameraInfo] = {}
         self._lens: tuple[object, Lens] | None = None
         self.refusal = ""
@@ -65,6 +73,8 @@ class CalibrationCache:
         info = self._infos.get(frame_id)
         if info is None:
             return Calibration(None)
+        if self.uses_p:
+            return calibration_of_rectified(info, width_px, height_px)
         return calibration_from_info(
             info, width_px, height_px, self._make_lens if undistort else None
         )
@@ -85,7 +95,8 @@ def calibration_from_info(
 ) -> Calibration:
     """K of ``info`` with its binning and region of interest applied, scaled to the image.
 
-    A K that cannot be a camera counts as no calibration.
+    For images as the lens shows them, image_raw and its like. A K that cannot be a camera counts
+    as no calibration.
 
     Args:
         info: any message.
@@ -101,28 +112,86 @@ def calibration_from_info(
     if not _are_usable(distortion):
         return Calibration(None, (_useless(info, "distortion that is not finite"),))
     intrinsics = _crop_and_bin(info, Intrinsics(fx, fy, cx, cy, info.width, info.height))
-    if intrinsics.width_px < 1 or intrinsics.height_px < 1:
-        size = f"{intrinsics.width_px}x{intrinsics.height_px}"
-        return Calibration(None, (_useless(info, f"an image of {size} pixels"),))
-    low, high = (limit * intrinsics.width_px for limit in _FOCAL_PER_WIDTH)
-    if not (low <= intrinsics.fx <= high and low <= intrinsics.fy <= high):
-        focal = f"fx {fx:g}, fy {fy:g} for an image {intrinsics.width_px} pixels wide"
-        return Calibration(None, (_useless(info, focal),))
-    if not _is_inside(intrinsics):
-        where = f"principal point ({intrinsics.cx:.1f}, {intrinsics.cy:.1f}) outside the image"
-        return Calibration(None, (_useless(info, where),))
+    if reason := _doubt(intrinsics):
+        return Calibration(None, (_useless(info, reason),))
     warnings = []
-    is_distorted = bool(np.any(np.abs(distortion) > 1e-12))
+    is_distorted, turn_rad = _is_distorted(info), _turn_rad(info)
     if is_distorted and make_lens is None:
         warnings.append(
             f"camera_info of {info.header.frame_id!r} has lens distortion; expected a rectified "
             "image, so people near the border are displaced. Set input.undistort, or rectify with "
-            "image_proc first."
+            "image_proc first; set input.camera_matrix to P where these images are rectified."
+        )
+    elif turn_rad > _MOST_TURN_RAD and make_lens is None:
+        angle = f"{np.degrees(turn_rad):.1f} degrees" if np.isfinite(turn_rad) else "no known angle"
+        warnings.append(
+            f"camera_info of {info.header.frame_id!r} has a rectification matrix R that turns the "
+            f"camera by {angle}; expected a rectified image, so everything is turned by as much. "
+            "Set input.undistort, or rectify with image_proc first; set input.camera_matrix to P "
+            "where these images are rectified."
         )
     found = _scale_to(intrinsics, width_px, height_px, warnings)
-    if is_distorted and make_lens is not None and found.intrinsics is not None:
+    is_other = is_distorted or turn_rad > 0
+    if is_other and make_lens is not None and found.intrinsics is not None:
         return _with_lens(info, found, make_lens)
     return found
+
+
+def calibration_of_rectified(info: CameraInfo, width_px: int, height_px: int) -> Calibration:
+    """P of ``info``, as ``calibration_from_info`` gives K; for images that are rectified.
+
+    image_proc publishes image_rect with the camera_info of image_raw: K, its distortion and R
+    belong to the image before, P alone to the image after. P's fourth column, the place of the
+    second camera of a stereo pair, says nothing about the directions of pixels.
+
+    Args:
+        info: any message. One without P describes a rectified image only when it has neither
+            distortion nor R, so that K is the same.
+        width_px: of the image.
+        height_px: of the image.
+    """
+    p = np.asarray(info.p, np.float64)
+    if not p.any() and not _is_distorted(info) and _turn_rad(info) == 0:
+        return calibration_from_info(info, width_px, height_px)
+    fx, fy, cx, cy = (float(p[i]) for i in (0, 5, 2, 6))
+    if not _are_usable(p) or fx <= 0 or fy <= 0:
+        seen = f"fx {fx}, fy {fy}, cx {cx}, cy {cy} in P, which describes a rectified image"
+        return Calibration(None, (_useless(info, seen),))
+    intrinsics = _crop_and_bin(info, Intrinsics(fx, fy, cx, cy, info.width, info.height))
+    if reason := _doubt(intrinsics):
+        return Calibration(None, (_useless(info, f"{reason} in P"),))
+    return _scale_to(intrinsics, width_px, height_px, [])
+
+
+def _doubt(camera: Intrinsics) -> str:
+    """Why this cannot be a camera; empty when it can."""
+    if camera.width_px < 1 or camera.height_px < 1:
+        return f"an image of {camera.width_px}x{camera.height_px} pixels"
+    low, high = (limit * camera.width_px for limit in _FOCAL_PER_WIDTH)
+    if not (low <= camera.fx <= high and low <= camera.fy <= high):
+        focal = f"fx {camera.fx:g}, fy {camera.fy:g}"
+        return f"{focal} for an image {camera.width_px} pixels wide"
+    if not _is_inside(camera):
+        return f"principal point ({camera.cx:.1f}, {camera.cy:.1f}) outside the image"
+    return ""
+
+
+def _is_distorted(info: CameraInfo) -> bool:
+    """Whether the lens bends straight lines; also where the numbers cannot be used."""
+    return not bool((np.abs(np.asarray(info.d, np.float64)) <= 1e-12).all())
+
+
+def _turn_rad(info: CameraInfo) -> float:
+    """Angle of the rectification matrix R; 0 where it is not set, infinite where it is none."""
+    r = np.asarray(info.r, np.float64).reshape(3, 3)
+    if not r.any():
+        return 0.0
+    # A rotation has no larger entries; a comparison with NaN is false.
+    if not (np.abs(r) <= 1.1).all() or not np.allclose(r @ r.T, np.eye(3), atol=1e-2):
+        return np.inf
+    # Unlike the arc cosine of the trace, exact for small angles.
+    sine = np.linalg.norm([r[2, 1] - r[1, 2], r[0, 2] - r[2, 0], r[1, 0] - r[0, 1]]) / 2.0
+    return float(np.arctan2(sine, (np.trace(r) - 1.0) / 2.0))
 
 
 def _with_lens(info: CameraInfo, found: Calibration, make_lens: Callable[..., Lens]) -> Calibration:
@@ -130,8 +199,11 @@ def _with_lens(info: CameraInfo, found: Calibration, make_lens: Callable[..., Le
     raw = found.intrinsics
     assert raw is not None
     model, coefficients = info.distortion_model, tuple(float(value) for value in info.d)
+    if not _is_distorted(info):
+        model, coefficients = "plumb_bob", (0.0,) * 5
+    rotation = tuple(float(value) for value in info.r) if _turn_rad(info) > 0 else NO_TURN
     try:
-        lens = make_lens(model, coefficients, raw, _rectified(info, raw))
+        lens = make_lens(model, coefficients, raw, _rectified(info, raw), rotation)
     except InputError as error:
         warning = (
             f"camera_info of {info.header.frame_id!r}: {error} Until then the image is taken as it "

@@ -140,39 +140,39 @@ def humans(
     """People, SMPL-X conventions turned into those of Human.msg; visibility is left open."""
     if not people:
         return []
-    frames = [
-        bodies.body_frames(p.body, p.joints_camera, p.vertices_camera)
-        for p in (tracked.person for tracked in people)
-    ]
-    rotations = [
-        np.concatenate(
-            [
-                bodies.skeleton_rotations(tracked.person.body),
-                [found.camera_from_body[:3, :3], found.camera_from_head[:3, :3]],
-            ]
-        )
-        for tracked, found in zip(people, frames, strict=True)
-    ]
-    # Everybody's in one call, which costs more than its contents.
-    quaternions = bodies.quaternions_xyzw(np.concatenate(rotations))
+    persons = [tracked.person for tracked in people]
+    # Everybody's numbers in one call each: a call costs more than its contents.
+    rotations = np.stack([person.body.rotations for person in persons])
+    all_joints = np.stack([person.joints_camera for person in persons])
+    joints = all_joints[:, context.skeleton.joint_indices]
+    pixels = bodies.project(joints, context.camera, context.raw_from_image)
+    camera_from_body, camera_from_head = bodies.body_poses(rotations, all_joints)
+    frames = np.stack([camera_from_body, camera_from_head], axis=1)[..., :3, :3]
+    turned = np.concatenate([bodies.skeleton_rotations(rotations), frames], axis=1)
+    quaternions = bodies.quaternions_xyzw(turned.reshape(-1, 3, 3)).reshape(*turned.shape[:2], 4)
     return [
         _human(*one, context)
-        for one in zip(people, frames, np.split(quaternions, len(people)), statures_m, strict=True)
+        for one in zip(
+            *(people, joints, pixels, quaternions, camera_from_body, camera_from_head, statures_m),
+            strict=True,
+        )
     ]
 
 
 def _human(
     tracked: TrackedPerson,
-    frames: bodies.BodyFrames,
+    joints: np.ndarray,
+    pixels: np.ndarray,
     quaternions: np.ndarray,
+    camera_from_body: np.ndarray,
+    camera_from_head: np.ndarray,
     stature_m: float,
     context: FrameContext,
 ) -> Human:
     person, velocity = tracked.person, tracked.velocity_camera
-    joints = person.joints_camera[context.skeleton.joint_indices]
-    box, truncated = bodies.pixel_box(
-        person.vertices_camera, context.camera, context.raw_from_image
-    )
+    columns = np.ascontiguousarray(person.vertices_camera.T)
+    box_center, box_size = bodies.body_box(columns, camera_from_body)
+    box, truncated = bodies.pixel_box(columns, context.camera, context.raw_from_image)
     message = Human(
         id=f"{context.id_prefix}{tracked.number:05d}",
         track_id=tracked.number,
@@ -181,18 +181,18 @@ def _human(
         first_seen=time_from_ns(tracked.first_seen_ns),
         last_seen=time_from_ns(tracked.last_seen_ns),
         score=float(person.score),
-        body_pose=_pose(frames.camera_from_body[:3, 3], quaternions[-2]),
+        body_pose=_pose(camera_from_body[:3, 3], quaternions[-2]),
         body_pose_covariance=unknown_covariance(),
-        head_pose=_pose(frames.camera_from_head[:3, 3], quaternions[-1]),
+        head_pose=_pose(camera_from_head[:3, 3], quaternions[-1]),
         velocity_valid=velocity is not None,
-        box_center=point(frames.box_center),
-        box_size=vector(frames.box_size),
+        box_center=point(box_center),
+        box_size=vector(box_size),
         stature=float(stature_m) if context.with_shape else float("nan"),
         scene_agreement=float("nan"),
         joint_positions=_floats(joints),
         joint_rotations=_floats(quaternions[:-2]),
-        joint_pixels=_floats(bodies.project(joints, context.camera, context.raw_from_image)),
-        box_pixels=np.array(box, np.float32),
+        joint_pixels=_floats(pixels),
+        box_pixels=box,
         truncated=truncated,
     )
     if velocity is not None:
@@ -274,13 +274,17 @@ def matrix_from_pose(pose: Pose) -> np.ndarray:
 
 def point(xyz: np.ndarray) -> Point:
     """Three numbers as a point."""
-    return Point(x=float(xyz[0]), y=float(xyz[1]), z=float(xyz[2]))
+    x, y, z = xyz.tolist()
+    return Point(x=x, y=y, z=z)
 
 
 def vector(xyz: np.ndarray) -> Vector3:
     """Three numbers as a vector."""
-    return Vector3(x=float(xyz[0]), y=float(xyz[1]), z=float(xyz[2]))
+    x, y, z = xyz.tolist()
+    return Vector3(x=x, y=y, z=z)
 
 
 def _floats(values: np.ndarray) -> array:
-    return array("f", np.ascontiguousarray(values, np.float32).tobytes())
+    numbers = array("f")
+    numbers.frombytes(np.ascontiguousarray(values, np.float32).data.cast("B"))
+    return numbers

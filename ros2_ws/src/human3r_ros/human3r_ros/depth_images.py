@@ -1,7 +1,7 @@
 """Depth images of another sensor, kept small until the network's answer for their time is there."""
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from sensor_msgs.msg import Image
@@ -16,6 +16,9 @@ _LONG_SIDE = 128
 _TYPES = {"16UC1": ("u2", 0.001), "mono16": ("u2", 0.001), "32FC1": ("f4", 1.0)}
 """Encoding to number type and metres per unit (REP 118)."""
 _SHAPE_TOLERANCE = 0.02
+_READABLE = "sensor_msgs/msg/Image"
+COMPRESSED_SUFFIXES = ("/compressedDepth", "/compressed", "/zstd")
+"""What image_transport appends to the name of a topic for images that cannot be read here."""
 
 
 class _Kept:
@@ -68,6 +71,23 @@ class DepthImages:
             self.refusal = ""
         except ValueError as error:
             self.refusal = f"depth image: {error}"
+
+    def see_topic(self, topic: str, kinds: Sequence[str], beside: Sequence[str]) -> None:
+        """Refuse a topic on which nothing can arrive, as the graph shows it.
+
+        Args:
+            topic: full name of the topic that is read.
+            kinds: message types of its publishers.
+            beside: topics of compressed images of the same camera that somebody publishes.
+        """
+        if _READABLE in kinds or not (kinds or beside):
+            return
+        found = f"{topic} carries {kinds[0]}" if kinds else f"{beside[0]} is published, {topic} not"
+        self.refusal = (
+            f"depth image: {found}; expected {_READABLE}, for depth is not read compressed. "
+            "Republish it as raw (docs/scale-and-calibration.md has the command) and remap depth "
+            "to that."
+        )
 
     def at(
         self, stamp_ns: int, frame_id: str, source_size: tuple[int, int]

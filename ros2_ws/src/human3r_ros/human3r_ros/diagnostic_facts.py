@@ -59,6 +59,8 @@ class LatestFrame:
     """People measured in the last frame with a result."""
     coasting: int = 0
     """People predicted in it."""
+    left_out: int = 0
+    """People seen in it for whom ``people.max_count`` left no room."""
 
 
 @dataclass(frozen=True)

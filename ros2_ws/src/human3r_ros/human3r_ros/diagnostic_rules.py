@@ -57,12 +57,12 @@ def _people_findings(facts: Facts) -> list[Finding]:
 
 
 def _crowd(facts: Facts) -> str:
-    limit, tracked = facts.settings.people.max_count, facts.latest.tracked
-    if tracked < limit:
+    limit, left_out = facts.settings.people.max_count, facts.latest.left_out
+    if not left_out:
         return ""
     return (
-        f"{tracked} people seen, as many as people.max_count allows; more may be there and are "
-        "left out. Raise people.max_count, or people.min_score if some of them are none."
+        f"{limit + left_out} people seen, people.max_count is {limit}; those of the lowest scores "
+        "are left out. Raise people.max_count, or people.min_score if some of them are none."
     )
 
 
@@ -86,6 +86,7 @@ def _people_values(facts: Facts) -> dict[str, object]:
     return {
         "tracked": facts.latest.tracked,
         "coasting": facts.latest.coasting,
+        "left_out": facts.latest.left_out,
         "ids_issued": facts.ids_issued,
         "scene_agreement_m": number(_agreement_m(facts), 3),
     }

@@ -245,4 +245,5 @@ def _latest(before: LatestFrame, report: FrameReport) -> LatestFrame:
         now,
         tracked=int(np.isin(states, (Human.TRACK_NEW, Human.TRACK_OK)).sum()),
         coasting=int((states == Human.TRACK_COASTING).sum()),
+        left_out=report.estimate.num_left_out if report.estimate is not None else 0,
     )

@@ -10,9 +10,11 @@ from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from human3r.config import Settings
+from human3r.errors import ConfigError
+from human3r.io.image_messages import is_rectified_topic
 from human3r_ros import qos
 from human3r_ros.calibration import CalibrationCache
-from human3r_ros.depth_images import DepthImages
+from human3r_ros.depth_images import COMPRESSED_SUFFIXES, DepthImages
 from human3r_ros.diagnostic_facts import InputFacts
 from human3r_ros.intake import Arrival, Intake
 
@@ -51,16 +53,31 @@ class Inputs:
         self._subscriptions: list = []
         self._loses_by_overflow = False
         self._last_image_s = -math.inf
+        self._depth_topic = ""
 
     def open(self, settings: Settings) -> None:
-        """Subscribe."""
+        """Subscribe.
+
+        Raises:
+            ConfigError: the images need no undistortion, as their topic's name says.
+        """
         policy = settings.input
         self._loses_by_overflow = policy.policy == "every"
         is_raw = policy.transport == "raw"
         # The suffix comes after remapping, so users remap `image` alone.
         suffix = "" if is_raw else "/compressed"
         image_topic = self._node.resolve_topic_name("image") + suffix
+        is_rectified = is_rectified_topic(image_topic.removesuffix(suffix))
+        self._calibrations.uses_p = policy.camera_matrix == "P" or (
+            policy.camera_matrix == "auto" and is_rectified
+        )
         image_type = Image if is_raw else CompressedImage
+        if self._calibrations.uses_p and policy.undistort:
+            raise ConfigError(
+                f"input.undistort is set, but {image_topic} is named as rectified images are, "
+                "which have no distortion left; expected one of the two. Set input.undistort to "
+                "false, or input.camera_matrix to K if the images are not rectified."
+            )
         # Where every image counts, it is our queue that overflows, and counts what it loses.
         depth = max(_ROOM, policy.queue) if self._loses_by_overflow else 1
         # Raw: an image is decoded by the worker, and only when its turn comes.
@@ -71,7 +88,7 @@ class Inputs:
                 CameraInfo, info_topic, self._calibrations.store, qos.CAMERA_INFO_INPUT, raw=False
             )
         if settings.scale.mode == "depth":
-            depth_topic = self._node.resolve_topic_name("depth")
+            depth_topic = self._depth_topic = self._node.resolve_topic_name("depth")
             self._subscribe(Image, depth_topic, self._depths.store, qos.image_input(5), raw=False)
 
     def close(self) -> None:
@@ -115,6 +132,16 @@ class Inputs:
             f"{topics[0]} has {len(publishers)} publishers ({names}); expected one camera. Stop "
             "the others, or remap image."
         )
+
+    def look_for_depth(self) -> None:
+        """See why no depth image can come, where scale.mode asks for them."""
+        topic = self._depth_topic
+        if not topic:
+            return
+        publishers = self._node.get_publishers_info_by_topic(topic)
+        kinds = sorted({info.topic_type for info in publishers})
+        beside = [topic + suffix for suffix in COMPRESSED_SUFFIXES]
+        self._depths.see_topic(topic, kinds, [t for t in beside if self._node.count_publishers(t)])
 
     def _subscribe(self, message_type, topic, callback, profile, *, raw: bool) -> None:
         def warn(text: str) -> None:

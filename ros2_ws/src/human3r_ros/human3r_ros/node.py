@@ -4,6 +4,7 @@ configure loads the network, activate starts the stream, deactivate stops it and
 network, cleanup gives everything back. The node never changes its own state at start-up.
 """
 
+import gc
 import math
 import sys
 import time
@@ -12,18 +13,16 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 
-from human3r_msgs.srv import Reset, SetScale
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.clock import Clock, ClockType, JumpThreshold
 from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleNodeMixin, LifecycleState, TransitionCallbackReturn
 from rclpy.node import Node
 from rclpy.parameter import Parameter
-from tf2_msgs.msg import TFMessage
 
 from human3r.config import Settings
 from human3r.errors import Human3RError
-from human3r_ros import convert, parameters, qos, scale_service, stream_rules, transforms
+from human3r_ros import convert, parameters, transforms
 from human3r_ros.calibration import CalibrationCache
 from human3r_ros.diagnostics import Diagnostics, NodeView
 from human3r_ros.inputs import Inputs
@@ -34,17 +33,17 @@ from human3r_ros.placement import Placement
 from human3r_ros.republisher import Republisher
 from human3r_ros.robot_sources import RobotSources
 from human3r_ros.scene_services import RunningScene, create_scene_services
+from human3r_ros.session_services import RunningStream, create_session_services
+from human3r_ros.standing_inputs import StandingInputs
 from human3r_ros.tracks import TrackBook
 from human3r_ros.transitions import UNDER_WAY, run_transition
-from human3r_ros.tree_check import needs_tf
+from human3r_ros.watch import Watch
 from human3r_ros.worker import Worker
 
 NODE_NAME = "human3r"
 _TF_WAIT_S = 1.0
 _IN_FLIGHT_S = 2.0
 _LAST_FRAME_S = 0.5
-_ANSWER_S = 0.09
-_CLOCK_SILENT_S = 5.0
 _Return = TransitionCallbackReturn
 
 
@@ -114,14 +113,15 @@ class Human3RNode(LifecycleNodeMixin, Node):
         self._placement: Placement | None = None
         self._tree: transforms.FrameTree | None = None
         self._republisher: Republisher | None = None
+        self._watch: Watch | None = None
         self._inputs: Inputs | None = None
+        self._standing_inputs: StandingInputs | None = None
         self._calibrations = CalibrationCache()
         self._robot: RobotSources | None = None
         self._is_streaming = False
         self._active_since_s = math.nan
         self._network = ""
         self._fault = ""
-        self._tf_subscriptions: list = []
         self._our_services: list = []
         self._our_timers: list = []
 
@@ -226,7 +226,10 @@ class Human3RNode(LifecycleNodeMixin, Node):
         settings = parameters.read(self)
         self._settings, self._is_unconfigured = settings, False
         self._tree = transforms.FrameTree()
-        self._listen_to_tf(settings)
+        self._standing_inputs = StandingInputs(
+            self, self._tick_group, self._tree, self._calibrations
+        )
+        self._standing_inputs.open(settings)
         self._worker = Worker(self._on_crash)
         pipeline = self._wait_for(lambda: _load(settings))
         self._close_network = pipeline.close
@@ -235,22 +238,20 @@ class Human3RNode(LifecycleNodeMixin, Node):
         self._robot = RobotSources(self._tree, self._placement, settings)
         self._processor = self._wait_for(lambda: self._make_processor(pipeline))
         self._our_services = [
-            self.create_service(
-                Reset, "~/reset", self._on_reset, callback_group=self._control_group
-            ),
-            self.create_service(
-                SetScale, "~/set_scale", self._on_set_scale, callback_group=self._control_group
-            ),
+            *create_session_services(self, self._control_group, self._running_stream),
             *create_scene_services(self, self._control_group, self._running_scene),
         ]
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._our_timers = [
-            self.create_timer(1.0, self._watch, callback_group=self._tick_group, clock=steady),
             self.create_timer(
                 0.1, self._handle_fault, callback_group=self.lifecycle_group, clock=steady
-            ),
+            )
         ]
         self._network = _describe(pipeline)
+        # What is there by now stays: half a million objects, and whenever the collector looks at
+        # all of them every thread waits 0.2 s.
+        gc.collect()
+        gc.freeze()
         self.get_logger().info(f"configured in {time.monotonic() - start_s:.1f} s: {self._network}")
 
     def _wait_for(self, job: Callable):
@@ -284,13 +285,14 @@ class Human3RNode(LifecycleNodeMixin, Node):
 
     def _release(self) -> None:
         """Give back whatever there is; harmless when repeated."""
+        gc.unfreeze()
         self._stop_stream()
         for timer in self._our_timers:
             self.destroy_timer(timer)
         for service in self._our_services:
             self.destroy_service(service)
-        for subscription in self._tf_subscriptions:
-            self.destroy_subscription(subscription)
+        if self._standing_inputs is not None:
+            self._standing_inputs.close()
         if self._outputs is not None:
             self._outputs.destroy()
         worker, close_network = self._worker, self._close_network
@@ -313,29 +315,12 @@ class Human3RNode(LifecycleNodeMixin, Node):
                 "expected no error. Restart the process if memory runs short."
             )
 
-    def _listen_to_tf(self, settings: Settings) -> None:
-        if not needs_tf(settings):
-            return
-        tree = self._tree
-        for topic, profile, is_static in (
-            ("/tf", qos.TF_INPUT, False),
-            ("/tf_static", qos.TF_STATIC_INPUT, True),
-        ):
-            self._tf_subscriptions.append(
-                self.create_subscription(
-                    TFMessage,
-                    topic,
-                    lambda message, is_static=is_static: tree.hear(message, is_static=is_static),
-                    profile,
-                    callback_group=self._tick_group,
-                )
-            )
-
     # -- activate and deactivate -----------------------------------------------------------------
 
     def _activate(self, enable_publishers: Callable[[], object]) -> None:
         settings = self._settings
-        self._placement.prepare(self._wait_for_tf)
+        self._placement.prepare(self._wait_for_tf, self._standing_inputs.cameras)
+        self._standing_inputs.release_camera()
         enable_publishers()
         now_ns = self.get_clock().now().nanoseconds
         skeleton = self._processor.skeleton()
@@ -364,6 +349,15 @@ class Human3RNode(LifecycleNodeMixin, Node):
             self._notices.warn,
         )
         self._inputs.open(settings)
+        self._watch = Watch(
+            self,
+            self._tick_group,
+            self._notices,
+            self._inputs,
+            self._placement,
+            self._republisher,
+            self._is_simulated,
+        )
 
     def _wait_for_tf(self, is_there: Callable[[], bool]) -> None:
         """Until TF has had a second since configure to arrive."""
@@ -379,6 +373,8 @@ class Human3RNode(LifecycleNodeMixin, Node):
     def _stop_stream(self) -> None:
         """No more frames; the one in flight may finish, or its results are thrown away."""
         self._is_streaming = False
+        if self._watch is not None:
+            self._watch.stop()
         if self._republisher is not None:
             self._republisher.stop()
         if self._inputs is not None:
@@ -391,67 +387,20 @@ class Human3RNode(LifecycleNodeMixin, Node):
 
     # -- callbacks -------------------------------------------------------------------------------
 
-    def _on_reset(self, request: Reset.Request, response: Reset.Response) -> Reset.Response:
+    def _running_stream(self) -> RunningStream | None:
         processor, worker = self._processor, self._worker
         if not self._is_streaming or processor is None or worker is None:
-            response.success = False
-            response.message = "the node is not active; activate it first."
-            return response
-        if request.keep_map and not request.keep_world:
-            response.success = False
-            response.message = "keep_map needs keep_world; set both, or neither."
-            return response
-        kept = {"keep_world": request.keep_world, "keep_map": request.keep_map}
-        done = worker.submit(lambda: processor.reset(stream_rules.RESET_SERVICE, **kept))
-        response.success = True
-        try:
-            response.session = done.result(_ANSWER_S)
-        except FutureTimeoutError:
-            response.session = processor.session + 1
-            response.message = (
-                "a frame is being processed; the reset takes effect before the next one."
-            )
-        except Exception as error:
-            response.success = False
-            response.message = f"the reset failed: {type(error).__name__}: {error}"
-            self.get_logger().error(response.message)
-        return response
+            return None
+        return RunningStream(worker, processor)
 
     def _running_scene(self) -> RunningScene | None:
-        processor = self._processor
-        if not self._is_streaming or processor is None:
-            return None
-        return RunningScene(processor.scene, self._settings)
-
-    def _on_set_scale(
-        self, request: SetScale.Request, response: SetScale.Response
-    ) -> SetScale.Response:
-        running = (self._worker, self._processor) if self._is_streaming else None
-        return scale_service.answer(request, response, running, _ANSWER_S)
+        running = self._running_stream()
+        return None if running is None else RunningScene(running.processor.scene, self._settings)
 
     def _on_time_jump(self, jump) -> None:
-        processor, worker = self._processor, self._worker
-        if self._is_streaming and processor is not None and worker is not None:
+        if (running := self._running_stream()) is not None:
             self.get_logger().warning("time was set back; a new session begins.")
-            worker.submit(processor.time_jumped)
-
-    def _watch(self) -> None:
-        """Once per second on the wall clock: what no single frame can show."""
-        if not self._is_streaming or self._placement is None or self._inputs is None:
-            return
-        warn = self._notices.warn
-        self._republisher.follow()
-        if trouble := self._placement.check():
-            warn("tf", trouble)
-        if trouble := self._inputs.other_publishers():
-            warn("publishers", trouble)
-        is_due = time.monotonic() - self._active_since_s > _CLOCK_SILENT_S
-        if is_due and self._is_simulated() and self.get_clock().now().nanoseconds == 0:
-            warn(
-                "clock",
-                "use_sim_time is set but /clock is silent; expected a simulator or a bag player. "
-                "Start it with --clock, or set use_sim_time to false.",
-            )
+            running.worker.submit(running.processor.time_jumped)
 
     def _is_simulated(self) -> bool:
         return bool(self.get_parameter("use_sim_time").value)
@@ -494,9 +443,16 @@ def _load(settings: Settings):
 
 
 def _describe(pipeline) -> str:
+    from human3r.model.variants import VARIANTS
+
     network = pipeline.network
+    known = (name for name, config in VARIANTS.items() if config == network.config)
     millions = sum(p.numel() for p in network.parameters()) / 1e6
-    return f"{millions:.0f} M parameters on {network.device}, body {pipeline.body_model.name}"
+    precision = str(network.compute_dtype).removeprefix("torch.")
+    return (
+        f"{next(known, 'unnamed variant')}, {millions:.0f} M parameters on {network.device} in "
+        f"{precision}, body {pipeline.body_model.name}"
+    )
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -4,7 +4,7 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -158,21 +158,29 @@ class Placement:
 
     # -- where things are ------------------------------------------------------------------------
 
-    def prepare(self, wait: Callable[[Callable[[], bool]], object]) -> None:
+    def prepare(
+        self,
+        wait: Callable[[Callable[[], bool]], object],
+        cameras: Callable[[], Sequence[str] | None] = lambda: None,
+    ) -> None:
         """The checks of activation: is our place in the robot's tree free?
 
-        What needs the image's frame is checked here when an earlier activation has seen it, and
-        with the first image otherwise.
+        What needs the image's frame is checked here when an earlier activation has seen it or
+        one camera_info names it, and with the first image otherwise.
 
         Args:
             wait: waits until its argument is true or the time for TF to arrive is over.
+            cameras: optical frames that camera_info has named so far; None when nobody listens.
 
         Raises:
             ConfigError: broadcasting would take a frame's parent away or close a loop, or
                 ``frames.base`` is no ancestor of the camera.
         """
         self._tree.forget_silent()
-        wanted, optical = self._fixed.frames.base, self._last_optical
+        wanted = self._fixed.frames.base
+        if wanted and cameras() is not None and not self._last_optical:
+            wait(lambda: bool(cameras()))
+        optical = self._last_optical or _only(cameras())
         if wanted and optical:
             wait(lambda: wanted in self._tree.static_ancestors(optical))
             tree_check.find_base(self._tree, optical, wanted)
@@ -313,3 +321,8 @@ class Placement:
             "odometry",
             convert.odometry(stamp_ns, self._level_name, self._base, pose, twist, stddev),
         )
+
+
+def _only(names: Sequence[str] | None) -> str:
+    """The name where there is one, and one only."""
+    return names[0] if names is not None and len(names) == 1 else ""

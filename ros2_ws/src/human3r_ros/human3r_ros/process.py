@@ -33,9 +33,6 @@ def run(args: Sequence[str], *, autostart: bool, overrides: list[Parameter] | No
     Returns:
         The process's exit code when the node could not be made; otherwise the process ends here.
     """
-    # OpenMP's threads would spin while they wait for each other; on cores shared with a robot's
-    # other processes that makes a frame several times slower. Read when torch is first loaded.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # Our own signal handling: the library's would close the context before the node can send
     # its closing messages.
     rclpy.init(args=list(args), signal_handler_options=SignalHandlerOptions.NO)

@@ -4,45 +4,32 @@ import os
 import sys
 import threading
 import time
-from collections import defaultdict
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-import rclpy
 from human3r_msgs.msg import FrameStatus, HumanArray, SkeletonInfo
 from human3r_ros import convert
 from human3r_ros.lifecycle_client import LifecycleClient
 from human3r_ros.outputs import TOPICS
-from rclpy.context import Context
-from rclpy.executors import SingleThreadedExecutor
-from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from tf2_msgs.msg import TFMessage
 
-from ros2_ws.src.human3r_ros.tests.running_process import RunningProcess
+from ros2_ws.src.human3r_ros.tests.running_process import Peer, RunningProcess, wait_until
 
 SECOND_NS = 1_000_000_000
 FRAME = "camera_optical"
 
 
-def wait_until(condition, timeout_s=30.0, what="it"):
-    """The first true value of ``condition()``."""
-    end_s = time.monotonic() + timeout_s
-    while not (value := condition()):
-        if time.monotonic() > end_s:
-            raise AssertionError(f"{what} did not happen within {timeout_s} s")
-        time.sleep(0.01)
-    return value
-
-
 class NodeProcess(RunningProcess):
-    """``human3r live`` with seeded weights."""
+    """``human3r live`` with seeded weights, or without ``model_files`` with what comes along."""
 
     def __init__(self, folder: Path, environment, model_files, *arguments):
-        weights, body = model_files
         command = [sys.executable, "-m", "human3r_ros.live", "--image", "/cam/image"]
-        command += ["--weights", str(weights), "--body-model", str(body)]
+        if model_files is not None:
+            weights, body = model_files
+            command += ["--weights", str(weights), "--body-model", str(body)]
         # Tests share their machine; how long frames take is no reason to leave anything out.
         command += ["--set", "diagnostics.max_latency_s=0", *arguments]
         super().__init__(
@@ -59,18 +46,15 @@ class NodeProcess(RunningProcess):
         wait_until(said, timeout_s, f"{text!r} in the log")
 
 
-class Bench:
+class Bench(Peer):
     """Publishes as a camera would and keeps everything the node sends, by topic name."""
 
-    def __init__(self, *, transport: str = "raw"):
-        self.context = Context()
-        rclpy.init(args=[], context=self.context)
-        self.node = Node("bench", context=self.context, use_global_arguments=False)
-        self.received = defaultdict(list)
+    def __init__(self, *, transport: str = "raw", topic: str = "/cam/image"):
+        super().__init__()
         self.order = []
         self._lock = threading.Lock()
         kind = Image if transport == "raw" else CompressedImage
-        topic = "/cam/image" if transport == "raw" else "/cam/image/compressed"
+        topic += "" if transport == "raw" else "/compressed"
         self.images = self.node.create_publisher(kind, topic, QoSProfile(depth=5))
         self.infos = self.node.create_publisher(CameraInfo, "/cam/camera_info", 5)
         self._subscriptions = {}
@@ -79,10 +63,6 @@ class Bench:
         self._listen("skeleton", SkeletonInfo, "/human3r/skeleton", TOPICS["skeleton"][2])
         self._listen("tf", TFMessage, "/tf", 100)
         self.lifecycle = LifecycleClient(self.node, "/human3r")
-        self._executor = SingleThreadedExecutor(context=self.context)
-        self._executor.add_node(self.node)
-        self._thread = threading.Thread(target=self._executor.spin, daemon=True)
-        self._thread.start()
 
     def _listen(self, name, message_type, topic, profile):
         def keep(message):
@@ -164,11 +144,25 @@ class Bench:
         finally:
             self.node.destroy_client(client)
 
-    def close(self):
-        self._executor.shutdown()
-        self._thread.join(3.0)
-        self.node.destroy_node()
-        self.context.try_shutdown()
+
+@contextmanager
+def running_node(
+    folder: Path, environment, model_files, *arguments, listen=(), transport="raw", topic=None
+):
+    """A node that is active, and a bench that is connected with it and listens to these outputs."""
+    extra = [] if transport == "raw" else ["--compressed"]
+    extra += [] if topic is None else ["--image", topic]
+    process = NodeProcess(folder, environment, model_files, *extra, *arguments)
+    bench = Bench(transport=transport, topic=topic or "/cam/image")
+    try:
+        for name in listen:
+            bench.listen_to(name)
+        process.wait_for_log("is active", 240)
+        bench.connect()
+        yield process, bench
+    finally:
+        bench.close()
+        process.close()
 
 
 def scene(width=80, height=60, seed=0):

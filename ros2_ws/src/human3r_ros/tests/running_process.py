@@ -1,8 +1,25 @@
-"""A command in a process of its own, with its output in a file."""
+"""A command in a process of its own, and a node in this one that talks with it over real DDS."""
 
 import signal
 import subprocess
+import threading
 import time
+from collections import defaultdict
+
+import rclpy
+from rclpy.context import Context
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+
+
+def wait_until(condition, timeout_s=30.0, what="it"):
+    """The first true value of ``condition()``."""
+    end_s = time.monotonic() + timeout_s
+    while not (value := condition()):
+        if time.monotonic() > end_s:
+            raise AssertionError(f"{what} did not happen within {timeout_s} s")
+        time.sleep(0.01)
+    return value
 
 
 class RunningProcess:
@@ -32,3 +49,23 @@ class RunningProcess:
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait(5.0)
+
+
+class Peer:
+    """A node of ours with a context of its own, spun by a thread until ``close``."""
+
+    def __init__(self, name="bench"):
+        self.context = Context()
+        rclpy.init(args=[], context=self.context)
+        self.node = Node(name, context=self.context, use_global_arguments=False)
+        self.received = defaultdict(list)
+        self._executor = SingleThreadedExecutor(context=self.context)
+        self._executor.add_node(self.node)
+        self._thread = threading.Thread(target=self._executor.spin, daemon=True)
+        self._thread.start()
+
+    def close(self):
+        self._executor.shutdown()
+        self._thread.join(3.0)
+        self.node.destroy_node()
+        self.context.try_shutdown()

@@ -48,6 +48,12 @@ def image_bytes(stamp_ns=NOW_NS, frame_id="cam", header=None):
     )
 
 
+def test_a_frame_lies_in_the_bytes_that_arrived():
+    data = bytes(image_bytes())
+    frame, _, _ = Gate().admit(data)
+    assert np.shares_memory(frame.image, np.frombuffer(data, np.uint8))
+
+
 @pytest.mark.parametrize("length", [0, 3, 8, 20, 60, -1])
 def test_a_cut_message_is_rejected(length):
     with pytest.raises(TurnedAwayError, match=r"cannot be read|expected") as refused:

@@ -1,11 +1,22 @@
+from unittest.mock import MagicMock
+
 import numpy as np
 import pytest
-from human3r_ros.calibration import CalibrationCache, calibration_from_info
-from human3r_ros.intake import Counters
+from human3r_ros.calibration import (
+    CalibrationCache,
+    calibration_from_info,
+    calibration_of_rectified,
+)
+from human3r_ros.depth_images import DepthImages
+from human3r_ros.inputs import Inputs
+from human3r_ros.intake import Counters, Intake
 from human3r_ros.status import FrameReport
+from scipy.spatial.transform import Rotation
 from sensor_msgs.msg import CameraInfo, RegionOfInterest
 from std_msgs.msg import Header
 
+from human3r.config import Settings
+from human3r.errors import ConfigError
 from human3r.geometry.lens import Lens
 
 WIDTH, HEIGHT = 640, 480
@@ -117,6 +128,124 @@ def test_a_distortion_that_cannot_be_undone_is_left_in_with_a_warning():
         assert found.intrinsics.fx == 500.0
         assert found.lens is None
         assert "taken as it is" in found.warnings[0]
+
+
+TURN = Rotation.from_euler("xyz", [2.0, -3.0, 1.5], degrees=True).as_matrix()
+P = np.array([450.0, 0, 310.0, -54.0, 0, 460.0, 235.0, 0, 0, 0, 1, 0])
+"""Of the second camera of a stereo pair, 12 cm beside the first."""
+
+
+def stereo_info(**fields):
+    """The camera_info that comes with image_raw and with image_rect of a stereo camera alike."""
+    return bent_info(**{"r": TURN.ravel(), "p": P, **fields})
+
+
+def test_the_camera_of_a_rectified_image_is_p_and_nothing_else():
+    found = calibration_of_rectified(stereo_info(), WIDTH, HEIGHT)
+    k = found.intrinsics
+    assert (k.fx, k.fy, k.cx, k.cy) == (450.0, 460.0, 310.0, 235.0)
+    assert (found.warnings, found.lens) == ((), None)
+
+
+def test_region_binning_and_size_apply_to_a_rectified_image():
+    roi = RegionOfInterest(x_offset=100, y_offset=40, width=400, height=300)
+    message = stereo_info(roi=roi, binning_x=2, binning_y=2)
+    k = calibration_of_rectified(message, 200, 150).intrinsics
+    assert (k.fx, k.fy) == (225.0, 230.0)
+    assert k.cx == pytest.approx((310.0 - 100 + 0.5) / 2 - 0.5)
+    half = calibration_of_rectified(stereo_info(), WIDTH // 2, HEIGHT // 2)
+    assert half.intrinsics.fx == 225.0
+    assert "scaled" in half.warnings[0]
+
+
+def test_without_p_a_straight_camera_is_the_same_before_and_after():
+    none = np.zeros(12)
+    same = calibration_of_rectified(info(p=none, r=np.eye(3).ravel()), WIDTH, HEIGHT)
+    assert same.intrinsics.fx == 500.0
+    for fields in ({}, {"d": np.zeros(5)}, {"r": np.zeros(9)}):
+        found = calibration_of_rectified(stereo_info(p=none, **fields), WIDTH, HEIGHT)
+        assert found.intrinsics is None
+        assert "in P, which describes a rectified image" in found.warnings[0]
+
+
+@pytest.mark.parametrize("wrong", [np.nan, 1e308, -3.0, 3.0, 1e9])
+def test_a_projection_that_cannot_be_a_camera_counts_as_uncalibrated(wrong):
+    p = np.array([wrong, 0, 310.0, 0, 0, wrong, 235.0, 0, 0, 0, 1, 0])
+    found = calibration_of_rectified(stereo_info(p=p), WIDTH, HEIGHT)
+    assert found.intrinsics is None
+    assert "uncalibrated" in found.warnings[0]
+
+
+def test_undoing_the_lens_of_a_stereo_camera_turns_it_as_image_proc_does():
+    found = calibration_from_info(stereo_info(), WIDTH, HEIGHT, Lens)
+    assert found.intrinsics.fx == 450.0
+    assert found.warnings == ()
+    ray = TURN.T @ [(100.0 - 310.0) / 450.0, (50.0 - 235.0) / 460.0, 1.0]
+    x, y = ray[:2] / ray[2]
+    radial = 1 - 0.3 * (x * x + y * y) + 0.1 * (x * x + y * y) ** 2
+    expected = (500.0 * x * radial + 320.0, 510.0 * y * radial + 240.0)
+    assert found.lens.raw_from_rectified(np.array([100.0, 50.0])) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("model", ["plumb_bob", ""])
+def test_a_camera_that_is_turned_only_gets_a_lens_too(model):
+    straight = stereo_info(d=np.zeros(0), distortion_model=model)
+    found = calibration_from_info(straight, WIDTH, HEIGHT, Lens)
+    x, y, z = TURN.T @ [0.0, 0.0, 1.0]
+    expected = (500.0 * x / z + 320.0, 510.0 * y / z + 240.0)
+    assert found.lens.raw_from_rectified(np.array([310.0, 235.0])) == pytest.approx(expected)
+
+
+def test_a_camera_that_is_turned_is_used_as_it_is_with_a_warning():
+    found = calibration_from_info(stereo_info(d=np.zeros(5)), WIDTH, HEIGHT)
+    assert found.intrinsics.fx == 500.0
+    angle_deg = np.degrees(Rotation.from_matrix(TURN).magnitude())
+    assert f"turns the camera by {angle_deg:.1f} degrees" in found.warnings[0]
+    slightly = Rotation.from_euler("x", 0.3, degrees=True).as_matrix().ravel()
+    for r in (slightly, np.eye(3).ravel(), np.zeros(9)):
+        turned = stereo_info(d=np.zeros(5), r=r)
+        assert calibration_from_info(turned, WIDTH, HEIGHT).warnings == ()
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, 7.0, 1e308])
+def test_a_rectification_that_is_no_rotation_is_left_out_with_a_warning(wrong):
+    r = np.array([wrong, 0, 0, 0, 1.0, 0, 0, 0, 1.0])
+    found = calibration_from_info(stereo_info(r=r), WIDTH, HEIGHT, Lens)
+    assert (found.intrinsics.fx, found.lens) == (500.0, None)
+    assert "expected a rotation" in found.warnings[0]
+    assert calibration_from_info(stereo_info(r=r), WIDTH, HEIGHT).intrinsics.fx == 500.0
+
+
+def test_the_cache_gives_what_fits_the_images():
+    cache = CalibrationCache()
+    cache.store(stereo_info())
+    assert cache.for_image("cam", WIDTH, HEIGHT).intrinsics.fx == 500.0
+    cache.uses_p = True
+    assert cache.for_image("cam", WIDTH, HEIGHT).intrinsics.fx == 450.0
+
+
+def open_inputs(topic, **changes):
+    """The subscriptions of a node whose image topic this is; what they say about the images."""
+    node, cache = MagicMock(), CalibrationCache()
+    node.resolve_topic_name.side_effect = lambda name: topic if name == "image" else f"/{name}"
+    intake = Intake(1, keep_newest=True)
+    inputs = Inputs(node, None, intake, cache, DepthImages(1000), lambda kind, text: None)
+    inputs.open(Settings().replace({f"input.{name}": value for name, value in changes.items()}))
+    return cache.uses_p
+
+
+@pytest.mark.parametrize("transport", ["raw", "compressed"])
+def test_the_matrix_goes_by_the_topic_unless_it_is_set(transport):
+    assert open_inputs("/cam/image_rect", transport=transport)
+    assert not open_inputs("/cam/image_raw", transport=transport)
+    assert not open_inputs("/cam/image_rect", transport=transport, camera_matrix="K")
+    assert open_inputs("/cam/image_raw", transport=transport, camera_matrix="P")
+
+
+def test_undistorting_rectified_images_is_refused():
+    with pytest.raises(ConfigError, match="/cam/image_rect is named as rectified images are"):
+        open_inputs("/cam/image_rect", undistort=True)
+    assert not open_inputs("/cam/image_rect", undistort=True, camera_matrix="K")
 
 
 def test_the_lens_of_half_an_image_is_half_as_large():

@@ -111,6 +111,57 @@ def test_poses_survive_the_round_trip():
         assert np.allclose(convert.matrix_from_pose(convert.pose_from_matrix(matrix)), matrix)
 
 
+def test_quaternions_are_scipys_also_at_half_turns():
+    axes = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 0], [0, -1, 1], [1, -2, 3]], float)
+    axes /= np.linalg.norm(axes, axis=1, keepdims=True)
+    nearly = [(np.pi - gap) * axes for gap in (0.0, 1e-9, 1e-4, -1e-4)]
+    turns = Rotation.concatenate(
+        [Rotation.from_rotvec(np.concatenate(nearly)), Rotation.random(200, random_state=5)]
+    )
+    found = bodies.quaternions_xyzw(turns.as_matrix().astype(np.float32))
+    assert np.allclose(np.linalg.norm(found, axis=1), 1.0, atol=1e-12)
+    assert (found[:, 3] >= 0.0).all()
+    # At a half turn both signs are right.
+    assert np.allclose(np.abs((found * turns.as_quat()).sum(axis=1)), 1.0, atol=1e-9)
+    ordinary = turns[len(axes) * len(nearly) :].as_quat(canonical=True)
+    assert np.allclose(found[len(axes) * len(nearly) :], ordinary, atol=1e-6)
+
+
+@pytest.mark.parametrize("bend", [None, lambda pixels: pixels * 0.5 + 3.0])
+def test_people_converted_together_are_those_converted_alone(context, body_model, bend):
+    context = dataclasses.replace(context, raw_from_image=bend)
+    depths_m = [3.0, 0.8, -5.0, 20.0]
+    people = [
+        tracked(make_person(body_model, seed=seed, depth_m=depth_m), number=seed)
+        for seed, depth_m in enumerate(depths_m)
+    ]
+    together = convert.humans(people, [1.5, 1.6, 1.7, 1.8], context)
+    for number, message in enumerate(together):
+        alone = human(people[number], 1.5 + 0.1 * number, context)
+        assert message.id == alone.id
+        for name in ("joint_positions", "joint_rotations", "joint_pixels", "box_pixels"):
+            one, other = (np.asarray(getattr(each, name)) for each in (message, alone))
+            assert np.allclose(one, other, rtol=1e-6, atol=1e-6, equal_nan=True), name
+        for name in ("body_pose", "head_pose"):
+            one, other = (
+                convert.matrix_from_pose(getattr(each, name)) for each in (message, alone)
+            )
+            assert np.allclose(one, other, atol=1e-6), name
+        assert message.stature == pytest.approx(alone.stature)
+
+
+def test_the_box_in_the_image_holds_every_bent_vertex(context, body_model):
+    def bend(pixels):
+        return pixels + 0.01 * (pixels - 30.0) ** 2
+
+    person = make_person(body_model, depth_m=6.0)
+    message = human(tracked(person), 1.7, dataclasses.replace(context, raw_from_image=bend))
+    pixels = bend(bodies.project(person.vertices_camera, CAMERA))
+    expected = [*pixels.min(axis=0), *pixels.max(axis=0)]
+    assert np.allclose(message.box_pixels, expected, atol=1e-3)
+    assert not message.truncated
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_body_parameters_survive_the_round_trip(context, body_model, seed):
     person = make_person(body_model, seed)

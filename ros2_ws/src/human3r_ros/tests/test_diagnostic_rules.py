@@ -250,9 +250,12 @@ def test_rates_and_latencies_are_among_the_values():
 # -- people, frames, gpu, outputs ----------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("tracked", "level"), [(19, OK), (20, WARN)])
-def test_as_many_people_as_are_allowed_is_a_warning(tracked, level):
-    assert parts(latest=LatestFrame(tracked=tracked))["people"].level == level
+@pytest.mark.parametrize(("left_out", "level"), [(0, OK), (1, WARN)])
+def test_more_people_than_allowed_is_a_warning_and_as_many_is_none(left_out, level):
+    part = parts(latest=LatestFrame(tracked=20, left_out=left_out))["people"]
+    assert part.level == level
+    assert part.values["left_out"] == left_out
+    assert ("21 people seen, people.max_count is 20" in part.message) == bool(left_out)
 
 
 @pytest.mark.parametrize(

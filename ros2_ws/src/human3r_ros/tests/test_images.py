@@ -43,6 +43,15 @@ def test_colour_orders_and_padded_rows_come_out_as_rgb(encoding, padding):
     assert family == "colour"
 
 
+@pytest.mark.parametrize("padding", [0, 8])
+def test_rgb_stays_in_the_memory_of_its_message(padding):
+    message = raw(rgb_image(), "rgb8", padding)
+    decoded, _ = images.decode_image(message, LIMIT)
+    assert np.shares_memory(decoded, np.asarray(message.data))
+    assert not decoded.flags.writeable
+    assert decoded.flags.c_contiguous == (padding == 0)
+
+
 def test_mono_becomes_three_equal_channels():
     gray = rgb_image()[..., 0]
     decoded, family = images.decode_image(raw(gray, "mono8"), LIMIT)

@@ -4,6 +4,7 @@ import io
 import math
 import time
 
+import numpy as np
 import pytest
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray
@@ -13,14 +14,14 @@ from human3r_ros import convert
 from PIL import Image as PilImage
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from rosgraph_msgs.msg import Clock
+from scipy.spatial.transform import Rotation
 from tf2_msgs.msg import TFMessage
 
 from ros2_ws.src.human3r_ros.tests.node_process import (
     FRAME,
     SECOND_NS,
-    Bench,
-    NodeProcess,
     intrinsics_info,
+    running_node,
     scene,
     wait_until,
 )
@@ -28,31 +29,16 @@ from ros2_ws.src.human3r_ros.tests.node_process import (
 Outcome = FrameStatus
 
 
-def start(private_domain, model_files, folder, *arguments, transport="raw"):
-    node = NodeProcess(folder, private_domain, model_files, *arguments)
-    bench = Bench(transport=transport)
-    try:
-        node.wait_for_log("is active")
-    except BaseException:
-        # No fixture knows of them yet.
-        bench.close()
-        node.close()
-        raise
-    return node, bench
-
-
 @pytest.fixture(scope="module")
 def compressed(private_domain, model_files, tmp_path_factory):
-    node, bench = start(
-        *(private_domain, model_files, tmp_path_factory.mktemp("compressed"), "--compressed"),
+    with running_node(
+        *(tmp_path_factory.mktemp("compressed"), private_domain, model_files),
         *("--set", "input.camera_info=required", "--set", "input.max_pixels=20000"),
         *("--set", "input.max_age_s=0"),
         transport="compressed",
-    )
-    bench.connect()
-    yield bench
-    bench.close()
-    node.close()
+        topic="/cam/image_rect_color",
+    ) as (_, bench):
+        yield bench
 
 
 def jpeg(width=80, height=60):
@@ -75,6 +61,22 @@ def test_required_calibration_rejects_until_it_arrives_and_then_is_used(compress
     assert status.focal_calibrated == pytest.approx(70.0)
 
 
+def test_the_camera_of_a_rectified_image_is_p(compressed):
+    """As a stereo camera sends it, with the distortion and the rotation of the image before."""
+    p = np.array([60.0, 0, 40.0, -7.2, 0, 60.0, 30.0, 0, 0, 0, 1, 0])
+    turn = Rotation.from_euler("y", 2.0, degrees=True).as_matrix().ravel()
+    bent = {"distortion_model": "plumb_bob", "d": np.array([-0.3, 0.1, 0, 0, 0])}
+    for _ in range(5):
+        compressed.infos.publish(intrinsics_info(fx=75.0, p=p, r=turn, **bent))
+        stamp_ns = compressed.send_compressed(jpeg())
+        status = compressed.status_of(stamp_ns)
+        if status.focal_calibrated == pytest.approx(60.0):
+            break
+    assert status.focal_calibrated == pytest.approx(60.0)
+    assert status.outcome == Outcome.PROCESSED
+    assert "distortion" not in status.message
+
+
 @pytest.mark.parametrize(
     ("data", "words"),
     [
@@ -94,12 +96,19 @@ def test_an_unusable_compressed_image_is_rejected(compressed, data, words):
 
 @pytest.fixture(scope="module")
 def simulated(private_domain, model_files, tmp_path_factory):
-    node, bench = start(
-        *(private_domain, model_files, tmp_path_factory.mktemp("simulated")),
+    with running_node(
+        *(tmp_path_factory.mktemp("simulated"), private_domain, model_files),
         *("--tf-mode", "odometry", "--set", "use_sim_time=true"),
         *("--set", "input.policy=every", "--set", "input.queue=4"),
         *("--set", "people.min_score=0.05"),
-    )
+        listen=("odometry",),
+    ) as (node, bench):
+        prepare(node, bench)
+        yield bench
+
+
+def prepare(node, bench):
+    """A clock, a camera on a base, and what the tests of simulated time read."""
     bench.log = node.log
     bench.wait_for_log = node.wait_for_log
     bench._listen("diagnostics", DiagnosticArray, "/diagnostics", 10)
@@ -115,12 +124,7 @@ def simulated(private_domain, model_files, tmp_path_factory):
     )
     bench.static.publish(TFMessage(transforms=[edge]))
     bench.clock = bench.node.create_publisher(Clock, "/clock", 1)
-    bench.connect()
     wait_until(lambda: bench.static.get_subscription_count() > 0, 10)
-    bench.listen_to("odometry")
-    yield bench
-    bench.close()
-    node.close()
 
 
 def tick(bench, stamp_ns):

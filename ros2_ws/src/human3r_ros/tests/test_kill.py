@@ -5,7 +5,6 @@ The camera's turn is in test_lifecycle.py.
 
 import os
 import signal
-import subprocess
 import sys
 
 import pytest
@@ -13,26 +12,19 @@ from human3r_ros import qos
 from visualization_msgs.msg import Marker, MarkerArray
 
 from ros2_ws.src.human3r_ros.tests.node_process import Bench, NodeProcess, wait_until
+from ros2_ws.src.human3r_ros.tests.running_process import RunningProcess
 
 pytest.importorskip("human3r_bridge", reason="the bridge is not installed")
 MARKERS = "/human3r_bridge/markers"
 
 
-class Bridge:
+def start_bridge(folder, environment):
     """``human3r_bridge`` with markers."""
-
-    def __init__(self, folder, environment):
-        self._log = folder / f"bridge{len(list(folder.iterdir()))}.log"
-        with self._log.open("wb") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "human3r_bridge"],
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env={**os.environ, **environment, "PYTHONUNBUFFERED": "1"},
-            )
-
-    def log(self):
-        return self._log.read_text(errors="replace")
+    return RunningProcess(
+        [sys.executable, "-m", "human3r_bridge"],
+        folder / f"bridge{len(list(folder.iterdir()))}.log",
+        {**os.environ, **environment, "PYTHONUNBUFFERED": "1"},
+    )
 
 
 def kill(process):
@@ -55,7 +47,7 @@ def world(private_domain, model_files, tmp_path):
             return made[-1]
 
         def start_bridge(self):
-            made.append(Bridge(tmp_path, private_domain))
+            made.append(start_bridge(tmp_path, private_domain))
             return made[-1]
 
     yield World

@@ -1,3 +1,7 @@
+import os
+import subprocess
+import sys
+
 import pytest
 from human3r_ros import live
 
@@ -90,3 +94,21 @@ def test_the_command_needs_an_image_topic(capsys):
     with pytest.raises(SystemExit) as ended:
         live.main([])
     assert ended.value.code == 2
+
+
+@pytest.mark.parametrize("module", ["human3r_ros.node", "human3r_ros.live"])
+def test_compute_threads_that_wait_sleep(module):
+    """OpenMP reads how to wait when torch is loaded; it says what it has read."""
+    environment = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"}
+    start = f"import human3r.cli.main, {module}, human3r_ros.process, torch"
+    done = subprocess.run(
+        [sys.executable, "-c", start],
+        env={**environment, "OMP_DISPLAY_ENV": "verbose"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    if "GOMP_SPINCOUNT" not in done.stderr:
+        pytest.skip("this build of PyTorch has another OpenMP than GNU's")
+    assert "GOMP_SPINCOUNT = '0'" in done.stderr

@@ -18,7 +18,7 @@ from ros2_ws.src.human3r_ros.tests.node_process import (
     FRAME,
     SECOND_NS,
     Bench,
-    NodeProcess,
+    running_node,
     wait_until,
 )
 
@@ -42,25 +42,16 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def node(private_domain, model_files, folder):
+def bench(private_domain, model_files, folder):
     values = {**SETTINGS, "map.directory": str(folder)}
     arguments = [word for name, value in values.items() for word in ("--set", f"{name}={value}")]
-    made = NodeProcess(folder.parent, private_domain, model_files, *arguments)
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
-def bench(node, private_domain):
-    made = Bench()
-    node.wait_for_log("is active")
-    made.connect()
-    for name in (*LARGE, "map", "mesh_topology"):
-        made.listen_to(name)
-    topics = [TOPICS[name][0].replace("~", "/human3r") for name in LARGE]
-    wait_until(lambda: all(made.node.count_publishers(topic) for topic in topics), 20, "outputs")
-    yield made
-    made.close()
+    with running_node(
+        *(folder.parent, private_domain, model_files, *arguments),
+        listen=(*LARGE, "map", "mesh_topology"),
+    ) as (_, made):
+        topics = [TOPICS[name][0].replace("~", "/human3r") for name in LARGE]
+        wait_until(lambda: all(map(made.node.count_publishers, topics)), 20, "outputs")
+        yield made
 
 
 def frame(bench, *names):

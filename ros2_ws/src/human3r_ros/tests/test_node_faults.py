@@ -1,5 +1,6 @@
 """Failures injected into every step of the node, which runs here on a stand-in for the network."""
 
+import gc
 import threading
 import time
 from functools import partial
@@ -33,7 +34,9 @@ Result = TransitionCallbackReturn
 class Pipeline:
     """Stands in for the network."""
 
-    network = SimpleNamespace(device=torch.device("cpu"), parameters=lambda: [])
+    network = SimpleNamespace(
+        device=torch.device("cpu"), parameters=lambda: [], config=None, compute_dtype=torch.float32
+    )
     body_model = SimpleNamespace(name="stand-in")
     is_closed = False
 
@@ -106,6 +109,7 @@ def nothing_is_left(made):
     assert all(pipeline.is_closed for pipeline in made.pipelines)
     names = [thread.name for thread in threading.enumerate()]
     assert "human3r_worker" not in names
+    assert gc.get_freeze_count() == 0
     # The graph hears of it a moment later.
     wait_until(lambda: node.count_publishers("/human3r/humans") == 0, 10, "end of the publishers")
     wait_until(lambda: node.count_services("/human3r/reset") == 0, 10, "end of the services")
@@ -166,6 +170,13 @@ def test_a_failure_in_any_step_of_configure_leaves_nothing_behind(
         assert reported.message.startswith("unconfigured: ")
     assert made.node.trigger_configure() == Result.SUCCESS
     assert made.node.last_failure == ""
+    assert made.node.trigger_cleanup() == Result.SUCCESS
+    assert nothing_is_left(made)
+
+
+def test_what_configure_has_loaded_is_not_searched_for_garbage(made):
+    assert made.node.trigger_configure() == Result.SUCCESS
+    assert gc.get_freeze_count() > 0.9 * (gc.get_freeze_count() + len(gc.get_objects()))
     assert made.node.trigger_cleanup() == Result.SUCCESS
     assert nothing_is_left(made)
 

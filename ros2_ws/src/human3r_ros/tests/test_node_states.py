@@ -1,6 +1,7 @@
 """One node process through all of its states: every transition from each, and what it reports."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -158,7 +159,8 @@ def test_a_failed_configure_stays_in_the_report_until_the_next_one(node, model_f
     node.go(Transition.TRANSITION_CONFIGURE)
     status = node.part("inference", OK, "inactive: activate it to begin")
     assert values(status)["last_failure"] == ""
-    assert "parameters on cpu" in values(status)["network"]
+    network = values(status)["network"]
+    assert re.match(r"human3r_mini, \d+ M parameters on cpu in float32, body \w+", network), network
 
 
 def test_inactive_everything_else_is_refused(node):
@@ -218,9 +220,23 @@ def test_frames_that_flow_are_reported_with_their_figures(node):
     assert values(node.report["outputs"])["/human3r/humans"].startswith("1 subscribers")
 
 
-def test_as_many_people_as_allowed_are_a_warning(node):
-    status = keep_sending(node, "people", WARN, "3 people seen, as many as people.max_count")
+def test_more_people_than_allowed_are_a_warning_and_as_many_are_none(node):
+    status = keep_sending(node, "people", WARN, "people seen, people.max_count is 3")
     assert int(values(status)["ids_issued"]) >= 3
+    seen = 3 + int(values(status)["left_out"])
+    assert seen > 3
+    assert f"{seen} people seen" in status.message
+    node.set("people.max_count", seen)
+
+    def all_of_them():
+        node.bench.process()
+        status = next(s for s in reports(node.bench)[-1].status if s.name == "human3r: people")
+        return status if int(values(status)["tracked"]) == seen else None
+
+    status = wait_until(all_of_them, 60, "everybody in the report")
+    assert values(status)["left_out"] == "0"
+    assert "people.max_count" not in status.message
+    node.set("people.max_count", 3)
 
 
 def test_the_doctor_says_what_is_wrong_with_the_running_node(node):

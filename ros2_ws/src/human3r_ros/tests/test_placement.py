@@ -9,6 +9,7 @@ from std_msgs.msg import Header
 from tf2_msgs.msg import TFMessage
 
 from human3r.config import Settings
+from human3r.errors import ConfigError
 from ros2_ws.src.human3r_ros.tests.builders import make_estimate
 
 SECOND_NS = 1_000_000_000
@@ -161,3 +162,44 @@ def test_a_level_frame_that_is_fixed_to_the_camera_gets_no_odometry():
     robot.frame()
     assert robot.odometry == []
     assert "moves with" in robot.placement.trouble
+
+
+# -- before the first image ------------------------------------------------------------------------
+
+
+def no_wait(condition):
+    return condition()
+
+
+def test_a_base_above_no_camera_is_refused_as_soon_as_camera_info_names_the_camera():
+    robot = Robot(mode="none", base="gripper")
+    robot.hear("camera_link", "optical")
+    words = "frames.base is 'gripper', but the static transforms above 'optical' lead to"
+    with pytest.raises(ConfigError, match=words):
+        robot.placement.prepare(no_wait, lambda: ("optical",))
+    robot.hear("gripper", "camera_link")
+    robot.placement.prepare(no_wait, lambda: ("optical",))
+
+
+@pytest.mark.parametrize("cameras", [None, (), ("left", "right")], ids=str)
+def test_a_camera_that_is_not_known_yet_is_no_reason_to_refuse(cameras):
+    robot = Robot(mode="none", base="gripper")
+    robot.placement.prepare(no_wait, lambda: cameras)
+
+
+def test_activation_waits_for_camera_and_static_transforms_to_arrive():
+    robot = Robot(mode="none", base="gripper")
+    named = []
+
+    def wait(condition):
+        """What is waited for comes meanwhile."""
+        if not condition():
+            if named:
+                robot.hear("gripper", "optical")
+            else:
+                named.append("optical")
+        assert condition()
+
+    robot.placement.prepare(wait, lambda: tuple(named))
+    assert named == ["optical"]
+    assert robot.tree.static_ancestors("optical") == ["optical", "gripper"]

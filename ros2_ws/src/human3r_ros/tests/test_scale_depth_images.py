@@ -97,6 +97,38 @@ def test_what_is_no_depth_image_is_refused(changes, words):
     assert images.at(STAMP, "cam", SIZE) is None
 
 
+@pytest.mark.parametrize(
+    ("kinds", "beside", "words"),
+    [
+        (["sensor_msgs/msg/CompressedImage"], [], "/d carries sensor_msgs/msg/CompressedImage"),
+        ([], ["/d/compressedDepth"], "/d/compressedDepth is published, /d not"),
+    ],
+    ids=["named", "beside"],
+)
+def test_a_topic_of_compressed_depth_is_refused_with_the_way_out(kinds, beside, words):
+    images = kept()
+    images.see_topic("/d", kinds, beside)
+    assert words in images.refusal
+    assert "Republish it as raw (docs/scale-and-calibration.md has the command)" in images.refusal
+    images.store(depth_message(ramp().astype("<f4"), "32FC1"))
+    assert images.refusal == ""
+
+
+@pytest.mark.parametrize(
+    ("kinds", "beside"),
+    [
+        (["sensor_msgs/msg/Image"], ["/d/compressedDepth"]),
+        (["sensor_msgs/msg/CompressedImage", "sensor_msgs/msg/Image"], []),
+        ([], []),
+    ],
+    ids=["both", "two_publishers", "nobody"],
+)
+def test_a_topic_on_which_depth_can_arrive_is_not_refused(kinds, beside):
+    images = kept()
+    images.see_topic("/d", kinds, beside)
+    assert images.refusal == ""
+
+
 def test_a_depth_image_larger_than_allowed_is_refused():
     images = DepthImages(1000)
     images.store(depth_message(ramp().astype("<f4"), "32FC1"))

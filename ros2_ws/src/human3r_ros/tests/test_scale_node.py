@@ -1,58 +1,55 @@
 """One running node and everything that gives it metres: a lens, depth, a service, a robot's TF."""
 
 import math
+import time
 
 import numpy as np
 import pytest
 from geometry_msgs.msg import TransformStamped, Vector3
 from human3r_msgs.msg import FrameStatus
-from human3r_msgs.srv import SetScale
-from human3r_ros import convert
+from human3r_msgs.srv import Reset, SetScale
+from human3r_ros import convert, transforms
 from lifecycle_msgs.msg import Transition
 from rcl_interfaces.msg import Parameter as ParameterMessage
 from rcl_interfaces.msg import ParameterType, ParameterValue
 from rcl_interfaces.srv import SetParameters
-from sensor_msgs.msg import Image, RegionOfInterest
+from sensor_msgs.msg import CompressedImage, Image, RegionOfInterest
 from tf2_msgs.msg import TFMessage
 
 from ros2_ws.src.human3r_ros.tests.node_process import (
     FRAME,
     SECOND_NS,
-    Bench,
-    NodeProcess,
     intrinsics_info,
+    running_node,
+    scene,
     wait_until,
 )
 
 LENS = {"distortion_model": "plumb_bob", "d": np.array([-0.2, 0.05, 0.0, 0.0, 0.0])}
+FARTHER = 1.25
 LARGER = 0.93
 """Of true lengths over those of the seeded network, most of which are too long for the sensor."""
 
 
 @pytest.fixture(scope="module")
-def node(private_domain, model_files, tmp_path_factory):
-    made = NodeProcess(
+def bench(private_domain, model_files, tmp_path_factory):
+    with running_node(
         tmp_path_factory.mktemp("scale"),
         private_domain,
         model_files,
         *("--depth", "/cam/depth", "--set", "input.undistort=true"),
         *("--set", "input.max_age_s=0", "--set", "people.min_score=0.05"),
-    )
-    yield made
-    made.close()
+        listen=("depth", "depth_info", "camera_info"),
+    ) as (_, made):
+        yield made
 
 
 @pytest.fixture(scope="module")
-def bench(node, private_domain):
-    made = Bench()
-    made.depths = made.node.create_publisher(Image, "/cam/depth", 5)
-    for name in ("depth", "depth_info", "camera_info"):
-        made.listen_to(name)
-    node.wait_for_log("is active", 240)
-    made.connect()
-    wait_until(lambda: made.depths.get_subscription_count() > 0, 20, "depth subscription")
-    yield made
-    made.close()
+def depths(bench):
+    """A depth camera."""
+    made = bench.node.create_publisher(Image, "/cam/depth", 5)
+    wait_until(lambda: made.get_subscription_count() > 0, 20, "depth subscription")
+    return made
 
 
 def until(bench, send, is_right, frames=20):
@@ -149,13 +146,13 @@ def test_distortion_is_undone_before_the_network_and_begins_a_session(bench):
         assert np.allclose(bent, pixels, atol=0.1)
 
 
-def depth_of(bench, message, factor, frame_id=FRAME):
+def depth_of(depths, message, factor, frame_id=FRAME):
     """The node's own depth, made larger, as another sensor's image of the same time."""
     values = np.frombuffer(bytes(message.data), np.float32).reshape(message.height, message.width)
     # The network's image is the middle of the source's 4:3.
     margin = (message.width * 60 // 80 - message.height) // 2
     values = np.pad(values * np.float32(factor), ((margin, margin), (0, 0)))
-    bench.depths.publish(
+    depths.publish(
         Image(
             header=convert.header(convert.ns_from_time(message.header.stamp), frame_id),
             height=values.shape[0],
@@ -167,20 +164,32 @@ def depth_of(bench, message, factor, frame_id=FRAME):
     )
 
 
-def test_depth_that_is_not_aligned_is_said(bench):
+def test_compressed_depth_is_refused_with_the_way_out(bench):
+    """Before any depth image has come: what is not compressed is published later in this file."""
+    publisher = bench.node.create_publisher(CompressedImage, "/cam/depth/compressedDepth", 1)
+    try:
+        words = "/cam/depth/compressedDepth is published, /cam/depth not"
+        status = until(bench, lambda: time.sleep(0.2), lambda s: words in s.message)
+        assert status.outcome == FrameStatus.PROCESSED
+        assert "Republish it as raw" in status.message
+    finally:
+        bench.node.destroy_publisher(publisher)
+
+
+def test_depth_that_is_not_aligned_is_said(bench, depths):
     stamp_ns = bench.send()
     bench.status_of(stamp_ns)
     raw = bench.message("depth", stamp_ns)
     status = until(
         bench,
-        lambda: depth_of(bench, raw, 1.0, "depth_optical"),
+        lambda: depth_of(depths, raw, 1.0, "depth_optical"),
         lambda s: "'depth_optical'" in s.message,
         frames=3,
     )
     assert status.outcome == FrameStatus.PROCESSED
 
 
-def test_a_depth_camera_fixes_the_scale_slowly(bench):
+def test_a_depth_camera_fixes_the_scale_slowly(bench, depths):
     """Depth that is 0.93 times the network's makes everything 0.93 times as large."""
     straight = intrinsics_info(fx=90.0)
     is_taken = lambda status: status.focal_calibrated == pytest.approx(90.0)  # noqa: E731
@@ -189,7 +198,7 @@ def test_a_depth_camera_fixes_the_scale_slowly(bench):
     status = bench.status_of(bench.send(stamp_ns=stamp_ns))
     assert "The scale stays at 1" in status.message
     while len(values) < 30 and not (values and values[-1] < 1.01 * LARGER):
-        depth_of(bench, bench.message("depth", stamp_ns), LARGER / status.scale)
+        depth_of(depths, bench.message("depth", stamp_ns), LARGER / status.scale)
         stamp_ns += SECOND_NS * 9 // 20
         status = bench.status_of(bench.send(stamp_ns=stamp_ns))
         values.append(status.scale)
@@ -231,7 +240,7 @@ def test_a_scale_that_cannot_be_is_refused(bench, value):
     assert bench.process().session == before.session
 
 
-def restart(bench, name, value):
+def restart(bench, depths, name, value):
     """Deactivate, clean up, change a parameter, configure, activate."""
     change = bench.lifecycle.change
     assert change(Transition.TRANSITION_DEACTIVATE, 20.0)
@@ -245,11 +254,11 @@ def restart(bench, name, value):
     assert change(Transition.TRANSITION_CONFIGURE, 60.0)
     assert change(Transition.TRANSITION_ACTIVATE, 20.0)
     wait_until(lambda: bench.images.get_subscription_count() > 0, 20, "image subscription")
-    wait_until(lambda: bench.depths.get_subscription_count() == (value == "depth"), 20, "depth")
+    wait_until(lambda: depths.get_subscription_count() == (value == "depth"), 20, "depth")
 
 
-def test_a_robot_that_moves_is_compared_and_one_that_stands_changes_nothing(bench):
-    restart(bench, "scale.mode", "odometry")
+def test_a_robot_that_moves_is_compared_and_one_that_stands_changes_nothing(bench, depths):
+    restart(bench, depths, "scale.mode", "odometry")
     stamp_ns = bench.now_ns() - 300 * SECOND_NS
     lost = bench.process(stamp_ns=stamp_ns)
     assert "'odom'" in lost.message
@@ -276,3 +285,55 @@ def test_a_robot_that_moves_is_compared_and_one_that_stands_changes_nothing(benc
         assert bench.process().scale == 1.0
     finally:
         bench.node.destroy_publisher(sender)
+
+
+def say_where(bench, sender, stamp_ns, odom_from_camera):
+    """The robot's word around a stamp."""
+    for ahead_ns in (-1, 1):
+        edge = transforms.transform_message(stamp_ns + ahead_ns, "odom", FRAME, odom_from_camera)
+        sender.publish(TFMessage(transforms=[edge]))
+
+
+def walk(bench, tell):
+    """A new world and a stay of one second in every picture; reports and poses of the camera."""
+    assert bench.call(Reset, "reset", Reset.Request()).success
+    start_ns = bench.now_ns()
+    statuses, poses = [], []
+    for number in range(20):
+        stamp_ns = start_ns + number * SECOND_NS
+        tell(number, stamp_ns)
+        statuses.append(bench.status_of(bench.send(scene(seed=number), stamp_ns)))
+        humans = bench.message("humans", stamp_ns)
+        assert humans.scale == statuses[-1].scale
+        poses.append(convert.matrix_from_pose(humans.camera_pose))
+    return statuses, poses
+
+
+def test_the_robots_odometry_fixes_the_scale_slowly(bench):
+    """Pictures of other places move the seeded network's camera; the robot says 1.25 times as far.
+
+    After the test above, whose scale.mode this is.
+    """
+    sender = bench.node.create_publisher(TFMessage, "/tf", 100)
+    try:
+        wait_until(lambda: sender.get_subscription_count() > 1, 20, "the node's TF subscription")
+        statuses, network = walk(bench, lambda number, stamp_ns: None)
+        assert {status.scale for status in statuses} == {1.0}
+        robot = [pose.copy() for pose in network]
+        for pose in robot:
+            pose[:3, 3] *= FARTHER
+        statuses, poses = walk(bench, lambda i, at_ns: say_where(bench, sender, at_ns, robot[i]))
+    finally:
+        bench.node.destroy_publisher(sender)
+    values = np.array([status.scale for status in statuses])
+    assert values[0] == 1.0
+    assert "has moved 0 stretches" in statuses[0].message
+    assert values[-1] == pytest.approx(FARTHER, rel=0.01), statuses[-1].message
+    assert "scale" not in statuses[-1].message
+    steps = np.diff(np.log(values))
+    assert (steps >= 0).all()
+    assert steps.max() < 0.03 * 1.01, "at most 3 % per second"
+    # From then on the camera's path is the robot's, step by step.
+    ours, theirs = (path[-1][:3, 3] - path[-2][:3, 3] for path in (poses, robot))
+    assert np.linalg.norm(theirs) > 0.1
+    assert ours == pytest.approx(theirs, abs=0.02 * np.linalg.norm(theirs))

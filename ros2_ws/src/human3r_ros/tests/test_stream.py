@@ -18,9 +18,8 @@ from std_msgs.msg import Header
 from ros2_ws.src.human3r_ros.tests.node_process import (
     FRAME,
     SECOND_NS,
-    Bench,
-    NodeProcess,
     intrinsics_info,
+    running_node,
     scene,
     wait_until,
 )
@@ -29,26 +28,26 @@ Outcome = FrameStatus
 
 
 @pytest.fixture(scope="module")
-def node(private_domain, model_files, tmp_path_factory):
-    made = NodeProcess(
+def running(private_domain, model_files, tmp_path_factory):
+    with running_node(
         tmp_path_factory.mktemp("stream"),
         private_domain,
         model_files,
         *("--tf-mode", "odometry"),
         *("--set", "input.max_age_s=0", "--set", "input.max_pixels=100000"),
         *("--set", "people.min_score=0.05", "--set", "fault.max_consecutive=1000"),
-    )
-    yield made
-    made.close()
+    ) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
-def bench(node, private_domain):
-    made = Bench()
-    node.wait_for_log("is active")
-    made.connect()
-    yield made
-    made.close()
+def node(running):
+    return running[0]
+
+
+@pytest.fixture(scope="module")
+def bench(running):
+    return running[1]
 
 
 @pytest.fixture

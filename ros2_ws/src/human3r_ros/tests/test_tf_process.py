@@ -1,5 +1,6 @@
 """Rows of the TF section on a real node process, with a robot that speaks over real DDS."""
 
+import time
 from contextlib import contextmanager
 
 import numpy as np
@@ -13,6 +14,7 @@ from lifecycle_msgs.msg import State, Transition
 from rcl_interfaces.srv import SetParameters, SetParametersAtomically
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile
+from rosgraph_msgs.msg import Clock
 from tf2_msgs.msg import TFMessage
 
 from ros2_ws.src.human3r_ros.tests.node_process import (
@@ -20,6 +22,7 @@ from ros2_ws.src.human3r_ros.tests.node_process import (
     SECOND_NS,
     Bench,
     NodeProcess,
+    intrinsics_info,
     wait_until,
 )
 
@@ -27,7 +30,13 @@ LEVEL, BASE, ODOM = "human3r_odom", "base_link", "odom"
 CONFIGURE, CLEANUP = Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_CLEANUP
 ACTIVATE, DEACTIVATE = Transition.TRANSITION_ACTIVATE, Transition.TRANSITION_DEACTIVATE
 SPACING_NS = SECOND_NS // 4
-MODES = {"tf.mode": "none", "level.source": "camera", "frames.base": "", "tf.republish_hz": 0.0}
+MODES = {
+    "tf.mode": "none",
+    "level.source": "camera",
+    "frames.base": "",
+    "tf.republish_hz": 0.0,
+    "use_sim_time": False,
+}
 
 
 class Robot:
@@ -325,6 +334,41 @@ def test_a_foreign_parent_of_the_level_frame_ends_our_broadcast_only(anchored):
     assert len(anchored.ours()) == count
 
 
+# -- simulated time --------------------------------------------------------------------------------
+
+
+def test_under_simulated_time_the_transform_is_republished_while_the_clock_runs(robot):
+    clock = robot.bench.node.create_publisher(Clock, "/clock", 1)
+    tick_ns, start_ns = SECOND_NS // 10, 100 * SECOND_NS
+
+    def tick(now_ns):
+        for _ in range(3):
+            clock.publish(Clock(clock=convert.time_from_ns(now_ns)))
+
+    def now_of_the_node():
+        """As its reports are stamped."""
+        tick(start_ns)
+        return stamp_of(robot.diagnostics[-1]) if robot.diagnostics else 0
+
+    with latched(robot.bench, CAMERA_MOUNT):
+        robot.configure(tf__mode="anchored", tf__republish_hz=10.0, use_sim_time=True)
+        wait_until(lambda: now_of_the_node() == start_ns, 30, "simulated time")
+        robot.activate()
+        robot.drive(1, start_ns)
+        wait_until(lambda: len(robot.ours()) == 1, 20, "the transform of the image")
+        time.sleep(1.0)
+        assert len(robot.ours()) == 1, "the clock is paused"
+        running = [start_ns + number * tick_ns for number in range(1, 9)]
+        for number, now_ns in enumerate(running, 1):
+            tick(now_ns)
+            wait_until(lambda n=number: len(robot.ours()) > n, 20, f"repetition {number}")
+        time.sleep(1.0)
+        repeated = robot.ours()[1:]
+    # One per period, tf.future_offset_s ahead of the clock, and none after it stopped.
+    assert [stamp_of(e) for e in repeated] == [now_ns + SECOND_NS // 10 for now_ns in running]
+    assert {(e.header.frame_id, e.child_frame_id) for e in repeated} == {(ODOM, LEVEL)}
+
+
 # -- other modes -----------------------------------------------------------------------------------
 
 
@@ -366,6 +410,25 @@ def test_a_base_that_is_no_ancestor_is_said_with_the_first_image_and_fails_the_n
     assert robot.change(DEACTIVATE)
     assert not robot.change(ACTIVATE)
     assert f"activate failed: {words}" in robot.process.log()
+
+
+def test_a_base_that_is_no_ancestor_is_refused_at_once_when_camera_info_names_the_camera(robot):
+    robot.configure(frames__base="gripper")
+    infos = robot.bench.infos
+    wait_until(lambda: infos.get_subscription_count() == 1, 20, "the node on camera_info")
+    for _ in range(10):
+        infos.publish(intrinsics_info())
+        time.sleep(0.05)
+    assert not robot.change(ACTIVATE)
+    words = f"frames.base is 'gripper', but the static transforms above '{FRAME}' lead to {FRAME}"
+    assert f"activate failed: {words}" in robot.process.log()
+    with latched(robot.bench, edge("gripper", FRAME)):
+        wait_until(lambda: robot.change(ACTIVATE), 20, "activation with the gripper's transforms")
+        wait_until(lambda: infos.get_subscription_count() == 1, 20, "one subscription still")
+        robot.bench.connect()
+        status = robot.bench.process()
+    assert status.message == ""
+    assert robot.bench.message("odometry", stamp_of(status)).child_frame_id == "gripper"
 
 
 def test_a_floor_that_was_not_seen_yet_holds_back_the_level_frame_only(robot):

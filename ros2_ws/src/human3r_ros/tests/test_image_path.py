@@ -1,0 +1,132 @@
+"""What becomes of the bytes of an image: dropped ones are not decoded, others not copied."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from human3r_ros import admission, convert
+from human3r_ros.calibration import CalibrationCache
+from human3r_ros.depth_images import DepthImages
+from human3r_ros.inputs import Inputs
+from human3r_ros.intake import Arrival, Intake
+from human3r_ros.notices import Notices
+from human3r_ros.placement import Placement
+from human3r_ros.processor import StreamProcessor, Surroundings
+from human3r_ros.tracks import TrackBook
+from human3r_ros.transforms import FrameTree
+from rclpy.serialization import serialize_message
+from sensor_msgs.msg import Image
+
+from human3r.config import Settings
+from human3r.pipeline import Pipeline
+from human3r.streaming import preprocess
+from ros2_ws.src.human3r_ros.tests.node_process import SECOND_NS, scene
+from ros2_ws.src.human3r_ros.tests.outlet import Outlet
+
+T0 = 1000 * SECOND_NS
+
+
+@pytest.fixture(scope="module")
+def pipeline(model_files):
+    weights, body = map(str, model_files)
+    values = {"model.weights": weights, "model.body_model": body, "input.max_age_s": 0.0}
+    made = Pipeline.from_settings(Settings().replace({**values, "model.device": "cpu"}))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def processor(pipeline):
+    pipeline.reset()
+    outlet = Outlet(is_listening=False)
+    around = Surroundings(
+        settings=lambda: pipeline.settings,
+        now_ns=lambda: T0,
+        is_simulated=lambda: False,
+        notices=Notices(lambda text: None),
+        on_fault=lambda reason: None,
+        calibrations=CalibrationCache(),
+        tracks=TrackBook(),
+    )
+    placement = Placement(FrameTree(), outlet, pipeline.settings)
+    return StreamProcessor(pipeline, outlet, placement, around)
+
+
+class Spy:
+    """Calls a function and keeps what it was given first."""
+
+    def __init__(self, monkeypatch, owner, name):
+        self._function, self.given = getattr(owner, name), []
+        monkeypatch.setattr(owner, name, self)
+
+    def __call__(self, first, *others):
+        self.given.append(first)
+        return self._function(first, *others)
+
+
+def image_bytes(stamp_ns):
+    pixels = scene()
+    height, width = pixels.shape[:2]
+    return serialize_message(
+        Image(
+            header=convert.header(stamp_ns, "cam"),
+            height=height,
+            width=width,
+            encoding="rgb8",
+            step=3 * width,
+            data=np.ascontiguousarray(pixels).tobytes(),
+        )
+    )
+
+
+def test_an_image_that_is_dropped_is_never_decoded(processor, monkeypatch):
+    read = Spy(monkeypatch, admission, "deserialize_message")
+    decoded = Spy(monkeypatch, admission, "decode_image")
+    intake = Intake(1, keep_newest=True)
+    processor.begin(intake, reset=True)
+    sent = [image_bytes(T0 + number) for number in range(4)]
+    for data in sent:
+        intake.put(Arrival(data, T0))
+    processor.handle(intake.take(0.0))
+    assert [data is sent[-1] for data in read.given] == [True]
+    assert len(decoded.given) == 1
+    # Of an image that comes too late the header is read, the pixels are not.
+    intake.put(Arrival(sent[0], T0))
+    processor.handle(intake.take(0.0))
+    assert len(read.given) == 2
+    assert len(decoded.given) == 1
+    counters = intake.counters()
+    assert (counters.dropped_overwritten, counters.dropped_order) == (3, 1)
+    assert (counters.received, counters.processed) == (5, 1)
+
+
+def test_bytes_wait_as_they_came():
+    made = {}
+
+    def create_subscription(kind, topic, callback, profile, **options):
+        made[topic] = (callback, options["raw"])
+        return SimpleNamespace(topic_name=topic)
+
+    clock = SimpleNamespace(now=lambda: SimpleNamespace(nanoseconds=T0))
+    node = SimpleNamespace(
+        resolve_topic_name=lambda name: f"/{name}",
+        create_subscription=create_subscription,
+        get_clock=lambda: clock,
+    )
+    intake = Intake(1, keep_newest=True)
+    depths = DepthImages(max_pixels=1000)
+    inputs = Inputs(node, None, intake, CalibrationCache(), depths, lambda kind, text: None)
+    inputs.open(Settings())
+    callback, is_raw = made["/image"]
+    assert is_raw
+    data = image_bytes(T0)
+    callback(data)
+    assert intake.take(0.0).data is data
+
+
+def test_the_pixels_that_arrive_are_those_that_are_resized(processor, monkeypatch):
+    resized = Spy(monkeypatch, preprocess.Image, "fromarray")
+    data = image_bytes(T0)
+    processor.handle(Arrival(data, T0))
+    assert len(resized.given) == 1
+    assert np.shares_memory(resized.given[0], np.frombuffer(data, np.uint8))
