@@ -111,6 +111,14 @@ def memory_write() -> Ways:
     return lambda: plain._decoder_block(block, memory, entry), lambda: block(memory, entry)
 
 
+def memory_read() -> Ways:
+    block = DecoderBlock(1536, 12)
+    address, memory = torch.randn(1, 1, 1536), torch.randn(1, 256, 1536)
+    with torch.device("meta"):
+        plain = PlainNetwork(Human3R(VARIANTS["tiny"]))
+    return lambda: plain._decoder_block(block, address, memory), lambda: block(address, memory)
+
+
 def mask() -> Ways:
     head, tokens = HumanHead(384, 384, 196), torch.randn(1, 48 * 48, 384)
     rows = picture_rows(48, WIDTH, HEIGHT)
@@ -137,6 +145,7 @@ SPEEDUPS = {
     "focal length, coordinate by coordinate": focal,
     "finite numbers, by sums": finite,
     "memory write reads its one entry": memory_write,
+    "memory read asks for one row": memory_read,
     "person mask only in the picture": mask,
     "fused attention, human branch": attention,
 }
