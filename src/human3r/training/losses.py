@@ -27,6 +27,8 @@ from human3r.training.hints import DenseHints, hint_loss
 
 _LEAST_SCALE, _LEAST_WEIGHT = 1e-3, 1e-3
 _MASK_LEVEL = 0.1
+_USUAL_STEP_M, _USUAL_TURN_RAD = 0.3, 0.1
+"""How far cameras move and turn within a window."""
 _FOCAL_EPS = 1e-7
 _NEAREST_M = 0.1
 """Predicted points nearer than this are projected as if they lay there."""
@@ -42,6 +44,8 @@ class LossWeights:
     """Reward of confidence, per logarithm, within ``points``: confidences settle at this over the
     error of a point in the scale of the scene, but never below 1."""
     pose: float = 1.0
+    motion: float = 0.0
+    """Camera poses too, but squared and in usual sizes of motion; not published."""
     rgb: float = 1.0
     mask: float = 1.0
     detection: float = 0.1
@@ -125,9 +129,14 @@ def scene_losses(
     pose = pose_from_matrix(batch.first_from_camera)
     translation = (predicted.camera_pose[..., :3] - pose[..., :3]) / scale[:, None, None]
     rotation = predicted.camera_pose[..., 3:] - pose[..., 3:]
+    # Squared, since a distance has its least mean at no motion as long as none can be seen.
+    metres = predicted.camera_pose[..., :3] - pose[..., :3]
+    motion = (metres / _USUAL_STEP_M).square().sum(-1).mean()
+    motion = motion + (2 * rotation / _USUAL_TURN_RAD).square().sum(-1).mean()
     sky = ~valid
     terms = {
         "points": points,
+        "motion": motion,
         "pose": translation.norm(dim=-1).mean() + rotation.norm(dim=-1).mean(),
         "sky": (predicted.confidence_self.log() * sky).sum() / sky.sum().clamp_min(1),
     }

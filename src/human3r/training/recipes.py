@@ -114,6 +114,8 @@ def _scratch(config: NetworkConfig) -> Recipe:
         loss=LossWeights(
             points=1.0,
             confidence=1.0,
+            pose=3.0,
+            motion=1.0,
             detection=0.5,
             offset=0.5,
             rgb=0.0,

@@ -430,7 +430,7 @@ class Human3RNode(LifecycleNodeMixin, Node):
 
 
 def _load(settings: Settings):
-    """Network and body on their device, warmed up. torch is imported here, not before."""
+    """Network and body on their device, warmed up."""
     from human3r.pipeline import Pipeline
 
     pipeline = Pipeline.from_settings(settings)
