@@ -223,6 +223,11 @@ class PeopleSettings:
     max_count: int = setting(
         20, "People per frame at most; the highest scores are kept.", low=1, high=100, live=True
     )
+    place: str = setting(
+        "auto",
+        "Where a head is. network: where the network puts it; pixel: as deep, but in the direction of the pixel where it was detected; auto: pixel for human3r_mini, network for all others, as published.",
+        choices=("auto", "network", "pixel"),
+    )
     confirm_frames: int = setting(
         2,
         "Sightings in a row after which a new person counts as confirmed.",

@@ -1,5 +1,6 @@
 """What a stream promises: order, resets, memory, failures, saved sessions."""
 
+import contextlib
 import dataclasses
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from human3r.config import Settings
 from human3r.errors import InputError, NonFiniteError, OutputError, ShapeError, StreamOrderError
 from human3r.geometry.rigid import chain_segments
+from human3r.pipeline import Pipeline
 from human3r.streaming.session import StreamSession
 from human3r.types import Frame, FrameEstimate
 
@@ -42,6 +44,40 @@ def tiny_session(tiny_network, body_model):
 @pytest.fixture
 def frames(golden_frames, make_frames):
     return make_frames(golden_frames)
+
+
+def test_heads_lie_in_the_direction_of_their_pixels(tiny_session, frames):
+    as_said, moved = (
+        tiny_session(people__place=place).push(frames[0]) for place in ("auto", "pixel")
+    )
+    camera = moved.intrinsics
+    in_front = 0
+    for said, person in zip(as_said.people, moved.people, strict=True):
+        x, y, z = person.body.head_camera
+        assert z == said.body.head_camera[2]
+        if z <= 0:
+            assert np.array_equal(person.body.head_camera, said.body.head_camera)
+            continue
+        in_front += 1
+        network_px = [camera.fx * x / z + camera.cx, camera.fy * y / z + camera.cy]
+        seen = moved.geometry.source_from_network(np.array(network_px))
+        assert np.allclose(seen, person.head_px, atol=0.01)
+        joints = person.joints_camera - said.joints_camera
+        assert np.allclose(joints, person.body.head_camera - said.body.head_camera, atol=1e-5)
+        assert not np.allclose(person.body.head_camera, said.body.head_camera, atol=0.01)
+    assert in_front
+
+
+def test_our_network_places_heads_by_their_pixels_and_others_as_published(frames):
+    def place(**changes):
+        settings = Settings().replace({"people.min_score": 0.01, **changes})
+        with contextlib.closing(Pipeline.from_settings(settings)) as pipeline:
+            return [tuple(p.body.head_camera) for p in pipeline.step(frames[0]).people]
+
+    ours = place()
+    assert ours
+    assert ours == place(**{"people.place": "pixel"})
+    assert ours != place(**{"people.place": "network"})
 
 
 def _same(a: FrameEstimate, b: FrameEstimate) -> bool:

@@ -123,3 +123,6 @@ VARIANTS: dict[str, NetworkConfig] = {
 }
 """Known networks by name. ``tiny`` is the smallest useful one, for tests and proofs;
 ``human3r_mini`` the one this project trains and ships; the others are published."""
+
+OUR_VARIANT = "human3r_mini"
+"""The network whose weights come along."""

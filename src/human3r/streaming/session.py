@@ -18,6 +18,7 @@ from human3r.geometry.camera import estimate_focal, network_from_square
 from human3r.geometry.rigid import chain, matrix_from_pose
 from human3r.model.execution import Runner
 from human3r.model.network import Human3R, NetworkOutput
+from human3r.model.variants import OUR_VARIANT, VARIANTS
 from human3r.streaming.download import download
 from human3r.streaming.preprocess import crop_from_square, prepare, prepare_on_device
 from human3r.streaming.state import RecurrentState, StreamState
@@ -87,6 +88,10 @@ class StreamSession:
         self._body_model = body_model
         self._settings = settings
         self._ttt3r = settings.model.ttt3r
+        place = settings.people.place
+        self._is_placed_by_pixel = place == "pixel" or (
+            place == "auto" and network.config == VARIANTS[OUR_VARIANT]
+        )
         self._size_px = settings.model.input_size or network.config.input_size_px
         self._state = StreamState(self._initial(), TrackMemory.empty(network.config.decoder_width))
 
@@ -127,6 +132,8 @@ class StreamSession:
         views, state = self._run(prepared, update, outputs, self._settings.people.max_count)
         clock.lap("network")
         view = views[0]
+        if self._is_placed_by_pixel:
+            view = _placed_by_pixel(view, prepared.geometry, self._network.config.human_size_px)
         mesh = self.bodies(view)
         clock.lap("bodies")
         estimate = self._estimate(prepared, view, mesh, update)
@@ -417,6 +424,27 @@ def _check_finite(output: NetworkOutput, sums: Float[np.ndarray, " checked"]) ->
             "The stream's state is as before this frame: go on with the next one, or reset; "
             "if it stays so, check the weights file."
         )
+
+
+def _placed_by_pixel(view: View, geometry: ImageGeometry, square_px: int) -> View:
+    """The view with every head in the direction of its pixel, at the depth the network gives it.
+
+    As in Multi-HMR, arXiv 2402.14654: a place in the picture and a depth make a place in space. Who
+    is not in front of the camera stays where the network says, and so do all without a focal.
+    """
+    output = view.output
+    width, height = geometry.width_px, geometry.height_px
+    heads = network_from_square(output.detections.head_square_px, square_px, width, height)
+    focal = estimate_focal(output.points_camera)
+    # From the centre of the first pixel, as the principal point counts.
+    directions = (heads - 0.5 - heads.new_tensor((width // 2, height // 2))) / focal
+    place = output.people.head_camera
+    depth = place[:, 2:]
+    moved = torch.cat((directions * depth, depth), dim=1)
+    people = replace(
+        output.people, head_camera=torch.where((depth > 0) & (focal > 0), moved, place)
+    )
+    return replace(view, output=replace(output, people=people))
 
 
 def _people_tensors(

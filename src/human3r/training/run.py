@@ -18,6 +18,7 @@ from human3r.errors import ConfigError, DeviceError, InputError
 from human3r.model.checkpoint import load_network
 from human3r.model.network import Human3R
 from human3r.model.published import known_variant
+from human3r.model.variants import OUR_VARIANT
 from human3r.training.batches import Plan
 from human3r.training.body_points import BodyPoints
 from human3r.training.curves import write_curves
@@ -32,7 +33,6 @@ from human3r.training.trainer import Trainer, TrainingSummary
 from human3r.training.validation import Validator
 
 _logger = logging.getLogger("human3r.training")
-_VARIANT = "human3r_mini"
 _HELD_OUT = 50
 """One sequence in so many is kept for validation where no folder is named."""
 
@@ -180,7 +180,7 @@ def _network(options: TrainingOptions, sequences: list[SequenceFile]) -> Human3R
         network = Human3R(loaded.config)
         network.load_state_dict(loaded.state_dict())  # A copy: the file itself stays as it is.
         return network
-    config = known_variant(options.variant or _VARIANT)
+    config = known_variant(options.variant or OUR_VARIANT)
     if options.cut3r is not None and options.multi_hmr is not None:
         return merged_network(
             config, options.cut3r, options.multi_hmr, options.mean_parameters, options.seed
