@@ -7,6 +7,7 @@ until an executor asks for them, so a slow callback costs no memory.
 
 import contextlib
 import ctypes
+import importlib.metadata
 import logging
 import threading
 import weakref
@@ -90,6 +91,10 @@ class _Cdr(ctypes.Structure):
     _fields_ = (("data", ctypes.c_void_p), ("size", ctypes.c_size_t))
 
 
+_CDR_KNOWN_OF = ("11.0.1",)
+"""Versions of cyclonedds whose C layer is known to read ``_Cdr``; others send in their own way."""
+
+
 class _FreeWriter(DataWriter):
     """A writer that lets other threads run while Cyclone sends.
 
@@ -97,12 +102,17 @@ class _FreeWriter(DataWriter):
     the whole blocking time where a reliable reader does not keep up. ctypes gives the lock back.
     """
 
+    is_free = importlib.metadata.version("cyclonedds") in _CDR_KNOWN_OF
+
     def write_cdr(self, cdr: bytes) -> None:
         """Send.
 
         Raises:
             DDSException: refused, or no room in time.
         """
+        if not self.is_free:
+            self.write(self.topic.data_type(cdr))
+            return
         sample = _Cdr(ctypes.cast(ctypes.c_char_p(cdr), ctypes.c_void_p), len(cdr))
         result = self._dds_write(self._ref, ctypes.byref(sample))
         if result < 0:
