@@ -132,11 +132,14 @@ class StreamSession:
         views, state = self._run(prepared, update, outputs, self._settings.people.max_count)
         clock.lap("network")
         view = views[0]
+        focal = estimate_focal(view.output.points_camera)
+        clock.lap("geometry")
         if self._is_placed_by_pixel:
-            view = _placed_by_pixel(view, prepared.geometry, self._network.config.human_size_px)
+            square_px = self._network.config.human_size_px
+            view = _placed_by_pixel(view, focal, prepared.geometry, square_px)
         mesh = self.bodies(view)
         clock.lap("bodies")
-        estimate = self._estimate(prepared, view, mesh, update)
+        estimate = self._estimate(prepared, view, focal, mesh, update)
         clock.lap("geometry")
         self._state = state
         estimate.timings_s.update(clock.laps_s)
@@ -325,7 +328,7 @@ class StreamSession:
         return view, replace(state, recurrent=recurrent, tracks=tracks)
 
     def _estimate(
-        self, frame: _Prepared, view: View, mesh: BodyMesh | None, update: bool
+        self, frame: _Prepared, view: View, focal: Tensor, mesh: BodyMesh | None, update: bool
     ) -> FrameEstimate:
         output, geometry = view.output, frame.geometry
         width, height = geometry.width_px, geometry.height_px
@@ -333,7 +336,7 @@ class StreamSession:
             "points_camera": output.points_camera,
             "confidence": output.confidence,
             "person_probability": crop_from_square(output.person_probability, width, height),
-            "focal": estimate_focal(output.points_camera),
+            "focal": focal,
         }
         if isinstance(frame.image, Tensor):
             wanted["image"] = frame.image
@@ -341,7 +344,7 @@ class StreamSession:
             wanted["points_world"] = self._points_world(output.points_world)
         wanted |= _people_tensors(view, mesh, geometry, self._network.config.human_size_px)
         host = download(wanted)
-        focal = float(host["focal"])
+        focal_px = float(host["focal"])
         return FrameEstimate(
             stamp_ns=frame.stamp_ns,
             session=self._state.session,
@@ -352,7 +355,7 @@ class StreamSession:
             confidence=host["confidence"],
             person_probability=host["person_probability"],
             world_from_camera=view.world_from_camera,
-            intrinsics=Intrinsics(focal, focal, width // 2, height // 2, width, height),
+            intrinsics=Intrinsics(focal_px, focal_px, width // 2, height // 2, width, height),
             people=_people(view, host, geometry),
             num_left_out=view.num_left_out,
             state_updated=update,
@@ -367,7 +370,7 @@ class StreamSession:
 
 
 class _Clock:
-    """Wall time between laps."""
+    """Wall time of laps; those of one name add up."""
 
     def __init__(self) -> None:
         self.laps_s: dict[str, float] = {}
@@ -375,7 +378,8 @@ class _Clock:
 
     def lap(self, name: str) -> None:
         now = time.perf_counter()
-        self.laps_s[name], self._last = now - self._last, now
+        self.laps_s[name] = self.laps_s.get(name, 0.0) + now - self._last
+        self._last = now
 
 
 def _checked(output: NetworkOutput) -> dict[str, Tensor]:
@@ -426,7 +430,9 @@ def _check_finite(output: NetworkOutput, sums: Float[np.ndarray, " checked"]) ->
         )
 
 
-def _placed_by_pixel(view: View, geometry: ImageGeometry, square_px: int) -> View:
+def _placed_by_pixel(
+    view: View, focal: Float[Tensor, ""], geometry: ImageGeometry, square_px: int
+) -> View:
     """The view with every head in the direction of its pixel, at the depth the network gives it.
 
     As in Multi-HMR, arXiv 2402.14654: a place in the picture and a depth make a place in space. Who
@@ -435,7 +441,6 @@ def _placed_by_pixel(view: View, geometry: ImageGeometry, square_px: int) -> Vie
     output = view.output
     width, height = geometry.width_px, geometry.height_px
     heads = network_from_square(output.detections.head_square_px, square_px, width, height)
-    focal = estimate_focal(output.points_camera)
     # From the centre of the first pixel, as the principal point counts.
     directions = (heads - 0.5 - heads.new_tensor((width // 2, height // 2))) / focal
     place = output.people.head_camera

@@ -26,6 +26,19 @@ def body_model(model_files):
     return load_body_model(model_files[1])
 
 
+@pytest.fixture(scope="module")
+def pipeline(model_files):
+    """The core without a node, with the seeded weights on the CPU."""
+    from human3r.config import Settings
+    from human3r.pipeline import Pipeline
+
+    weights, body = map(str, model_files)
+    values = {"model.weights": weights, "model.body_model": body, "input.max_age_s": 0.0}
+    made = Pipeline.from_settings(Settings().replace({**values, "model.device": "cpu"}))
+    yield made
+    made.close()
+
+
 @pytest.fixture(scope="session")
 def chosen_domain():
     """Environment variables of a DDS domain of our own on the loopback interface."""

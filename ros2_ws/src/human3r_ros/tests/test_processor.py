@@ -14,21 +14,10 @@ from human3r_ros.transforms import FrameTree
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import Image
 
-from human3r.config import Settings
-from human3r.pipeline import Pipeline
 from ros2_ws.src.human3r_ros.tests.node_process import SECOND_NS, scene
 from ros2_ws.src.human3r_ros.tests.outlet import Outlet
 
 T0 = 1000 * SECOND_NS
-
-
-@pytest.fixture(scope="module")
-def pipeline(model_files):
-    weights, body = map(str, model_files)
-    values = {"model.weights": weights, "model.body_model": body, "input.max_age_s": 0.0}
-    made = Pipeline.from_settings(Settings().replace({**values, "model.device": "cpu"}))
-    yield made
-    made.close()
 
 
 class Desk:

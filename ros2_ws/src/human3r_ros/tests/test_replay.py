@@ -10,15 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import rclpy
 from human3r_msgs.msg import HumanArray
 from human3r_ros import image_out, layout_check, qos, replay_pacer
 from human3r_ros.bag_file import BagFile
 from human3r_ros.bag_topics import recorded_images
 from human3r_ros.stamps import ns_from_time, time_from_ns
-from rclpy.context import Context
-from rclpy.executors import SingleThreadedExecutor
-from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from rclpy.serialization import deserialize_message, serialize_message
 from rosbag2_interfaces.srv import PlayNext
@@ -29,6 +25,7 @@ from tf2_msgs.msg import TFMessage
 from human3r.errors import InputError
 from human3r.types import Intrinsics
 from ros2_ws.src.human3r_ros.tests.node_process import NodeProcess, scene, wait_until
+from ros2_ws.src.human3r_ros.tests.running_process import Peer
 
 SHARE = Path(__file__).resolve().parents[1]
 SAMPLE = Path(__file__).resolve().parents[4] / "examples" / "sample_bag"
@@ -92,28 +89,16 @@ def node(private_domain, model_files, tmp_path_factory):
     made.close()
 
 
-class Desk:
+class Desk(Peer):
     """A node of this process that hears people as bytes and can stand in for other programs."""
 
     def __init__(self):
-        self.context = Context()
-        rclpy.init(args=[], context=self.context)
-        self.node = Node("desk", context=self.context, use_global_arguments=False)
+        super().__init__("desk")
         self.humans, self.transforms = [], []
         self.node.create_subscription(
             HumanArray, "/human3r/humans", self.humans.append, QoSProfile(depth=100), raw=True
         )
         self.node.create_subscription(TFMessage, "/tf", self.transforms.append, qos.TF_INPUT)
-        self._executor = SingleThreadedExecutor(context=self.context)
-        self._executor.add_node(self.node)
-        self._thread = threading.Thread(target=self._executor.spin, daemon=True)
-        self._thread.start()
-
-    def close(self):
-        self._executor.shutdown()
-        self._thread.join(3.0)
-        self.node.destroy_node()
-        self.context.try_shutdown()
 
 
 @pytest.fixture(scope="module")
