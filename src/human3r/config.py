@@ -489,6 +489,11 @@ class ScaleSettings:
 
 @dataclass(frozen=True)
 class OdometrySettings:
+    source: str = setting(
+        "auto",
+        "Where the camera's path comes from. network: from the network's camera poses; corners: from corners of the image, outside of people and as deep as the network says, followed from frame to frame; auto: corners for human3r_mini, network for all others, as published.",
+        choices=("auto", "network", "corners"),
+    )
     position_stddev_m: float = setting(
         0.1,
         "Constant standard deviation written into the pose covariance.",

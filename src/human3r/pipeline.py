@@ -10,6 +10,7 @@ Read this first. Every front end (command line, ROS node, your own script) drive
 """
 
 import logging
+import time
 
 import numpy as np
 import torch
@@ -19,15 +20,17 @@ from human3r.body.default import default_body_path
 from human3r.checks import check_rgb_image
 from human3r.config import Settings
 from human3r.errors import DeviceError, InputError
-from human3r.geometry.known_camera import seen_through
+from human3r.geometry.known_camera import camera_in_use, seen_through
 from human3r.mapping.points import select_points, select_static_points
 from human3r.model.checkpoint import load_network
 from human3r.model.default import default_weights_path
 from human3r.model.execution import Runner
 from human3r.model.network import Human3R
 from human3r.model.precision import set_precision
+from human3r.model.variants import is_ours
 from human3r.scale import MetricScale
 from human3r.streaming.session import StreamSession
+from human3r.streaming.visual_odometry import VisualOdometry
 from human3r.types import Frame, FrameEstimate, PointSet
 
 log = logging.getLogger(__name__)
@@ -54,6 +57,9 @@ class Pipeline:
         self._runner = Runner(network, settings.model.execution)
         self.session = StreamSession(network, body_model, settings, self._runner)
         self.scale = MetricScale(settings)
+        source = settings.odometry.source
+        follows_corners = source == "corners" or (source == "auto" and is_ours(network.config))
+        self._odometry = VisualOdometry() if follows_corners else None
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "Pipeline":
@@ -104,9 +110,15 @@ class Pipeline:
                 f"{self.settings.input.max_pixels}. Reduce the image or raise the limit."
             )
         estimate = self.session.push(frame, update=has_contrast(image))
+        began_s = time.perf_counter()
         if frame.intrinsics is not None:
             estimate = seen_through(estimate, frame.intrinsics)
-        return self.scale.apply(estimate)
+        if self._odometry is not None:
+            camera = camera_in_use(estimate, frame.intrinsics)
+            estimate = self._odometry.apply(estimate, camera)
+        estimate = self.scale.apply(estimate)
+        estimate.timings_s["geometry"] += time.perf_counter() - began_s
+        return estimate
 
     def points(
         self,
@@ -143,6 +155,8 @@ class Pipeline:
         """
         self.session.reset(keep_world=keep_world)
         self.scale.restart(keep_world=keep_world)
+        if self._odometry is not None:
+            self._odometry.restart(keep_world=keep_world)
 
     def apply(self, settings: Settings) -> None:
         """Take over the live settings; those of the network and the device stay as built."""

@@ -164,6 +164,8 @@ class FrameEstimate:
     """People seen beyond ``people.max_count``, who are not in ``people``."""
     state_updated: bool = True
     """False when the frame was predicted but kept out of the recurrent state."""
+    is_motion_known: bool = True
+    """False when nothing says how the camera moved since the last frame, whose pose is kept."""
     scale: float = 1.0
     """Factor already applied to all lengths; 1 means straight from the network."""
     points_world: np.ndarray | None = None

@@ -21,7 +21,7 @@ from human3r.training.augmentation import (
     mirror_view,
     whole_image,
 )
-from human3r.training.targets import TargetRules, make_targets
+from human3r.training.targets import TargetRules, make_targets, read_beside
 from tests.training.fake_sequences import make_views
 
 SQUARE_PX, PATCH_PX = 84, 16
@@ -76,6 +76,29 @@ def test_the_true_offset_leads_to_the_head(small):
     np.testing.assert_allclose(corner - 0.5, heads[::-1], atol=1e-3)
     np.testing.assert_array_equal(targets.betas[:, 0], [2, 1, 0])
     assert (abs(targets.offset) <= 0.5).all()
+
+
+def test_people_read_beside_their_heads_are_still_where_they_are(small):
+    heads = [(3.2, 40.0), (40.0, 20.5), (44.0, 22.0), (78.9, 3.0)]
+    seen = people_at(small, heads, [4.0, 3.0, 3.5, 2.0])
+    targets = make_targets(seen, SQUARE_PX, PATCH_PX)
+    side = SQUARE_PX // 14
+
+    def places(some):
+        centres = np.stack(np.divmod(some.token_index, side)[::-1], -1) + 0.5
+        return centres + some.offset
+
+    rng = np.random.default_rng(0)
+    moved = 0
+    for _ in range(20):
+        beside = read_beside(targets, rng.normal(0, 1, (len(targets.betas), 2)))
+        np.testing.assert_allclose(places(beside), places(targets), atol=1e-5)
+        np.testing.assert_array_equal(beside.head_index, targets.head_index)
+        assert len(set(beside.token_index)) == len(beside.token_index)
+        is_moved = beside.token_index != beside.head_index
+        assert not set(beside.token_index[is_moved]) & set(targets.head_index)
+        moved += is_moved.sum()
+    assert moved > 10
 
 
 @pytest.mark.parametrize(

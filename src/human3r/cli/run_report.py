@@ -23,6 +23,7 @@ class Found:
     max_people: int = 0
     ids: set[int] = field(default_factory=set)
     path_length_m: float = 0.0
+    num_motion_unknown: int = 0
     seconds: float = 0.0
     stages_s: dict[str, float] = field(default_factory=dict)
     was_interrupted: bool = False
@@ -40,6 +41,7 @@ class Found:
         self.num_frames += 1
         self.max_people = max(self.max_people, len(estimate.people))
         self.ids.update(person.track_id for person in estimate.people)
+        self.num_motion_unknown += not estimate.is_motion_known
         place = estimate.world_from_camera[:3, 3]
         if self._place is not None:
             self.path_length_m += float(np.linalg.norm(place - self._place))
@@ -54,10 +56,11 @@ class Found:
         people = f"{len(ids)} {'person' if len(ids) == 1 else 'people'}"
         people += f" (ids {shown})" if ids else ""
         failed = f", {self.num_failed} failed" if self.num_failed else ""
+        lost = f" (unknown in {self.num_motion_unknown})" if self.num_motion_unknown else ""
         stopped = ", interrupted" if self.was_interrupted else ""
         return (
             f"{self.num_frames} frames{failed}{stopped}, {people}, camera path "
-            f"{self.path_length_m:.2f} m, {self.rate_hz:.2f} frames/s: {folder}"
+            f"{self.path_length_m:.2f} m{lost}, {self.rate_hz:.2f} frames/s: {folder}"
         )
 
 
@@ -85,6 +88,7 @@ def write_about(
         "people_at_once": found.max_people,
         "ids": sorted(found.ids),
         "camera_path_m": round(found.path_length_m, 6),
+        "frames_motion_unknown": found.num_motion_unknown,
         "scale": round(pipeline.scale.value, 6),
         "seconds": round(found.seconds, 3),
         "rate_hz": round(found.rate_hz, 4),

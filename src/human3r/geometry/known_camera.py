@@ -19,10 +19,9 @@ def seen_through(estimate: FrameEstimate, source: Intrinsics) -> FrameEstimate:
         estimate: as the network says it; unchanged when ``source`` is of another image size.
         source: calibration of the source image.
     """
-    geometry = estimate.geometry
-    if (source.width_px, source.height_px) != (geometry.source_width_px, geometry.source_height_px):
+    camera = camera_in_use(estimate, source)
+    if camera is estimate.intrinsics:
         return estimate
-    camera = geometry.network_intrinsics(source)
     points = estimate.points_camera
     depth = points[..., 2]
     along = points.copy()
@@ -34,6 +33,21 @@ def seen_through(estimate: FrameEstimate, source: Intrinsics) -> FrameEstimate:
     if own.fx > 0:
         people = tuple(_moved(person, own, camera) for person in people)
     return replace(estimate, points_camera=along.astype(points.dtype, copy=False), people=people)
+
+
+def camera_in_use(estimate: FrameEstimate, source: Intrinsics | None) -> Intrinsics:
+    """The camera of the network image along whose rays points and people lie.
+
+    Args:
+        estimate: one frame's result.
+        source: calibration of the source image, where there is one; that of another image size
+            is not used.
+    """
+    geometry = estimate.geometry
+    size = (geometry.source_width_px, geometry.source_height_px)
+    if source is None or (source.width_px, source.height_px) != size:
+        return estimate.intrinsics
+    return geometry.network_intrinsics(source)
 
 
 def _moved(person: PersonEstimate, own: Intrinsics, camera: Intrinsics) -> PersonEstimate:

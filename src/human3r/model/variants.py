@@ -126,3 +126,8 @@ VARIANTS: dict[str, NetworkConfig] = {
 
 OUR_VARIANT = "human3r_mini"
 """The network whose weights come along."""
+
+
+def is_ours(config: NetworkConfig) -> bool:
+    """Whether a network is of the kind whose weights come along."""
+    return config == VARIANTS[OUR_VARIANT]

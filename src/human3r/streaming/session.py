@@ -18,7 +18,7 @@ from human3r.geometry.camera import estimate_focal, network_from_square
 from human3r.geometry.rigid import chain, matrix_from_pose
 from human3r.model.execution import Runner
 from human3r.model.network import Human3R, NetworkOutput
-from human3r.model.variants import OUR_VARIANT, VARIANTS
+from human3r.model.variants import is_ours
 from human3r.streaming.download import download
 from human3r.streaming.preprocess import crop_from_square, prepare, prepare_on_device
 from human3r.streaming.state import RecurrentState, StreamState
@@ -89,9 +89,7 @@ class StreamSession:
         self._settings = settings
         self._ttt3r = settings.model.ttt3r
         place = settings.people.place
-        self._is_placed_by_pixel = place == "pixel" or (
-            place == "auto" and network.config == VARIANTS[OUR_VARIANT]
-        )
+        self._is_placed_by_pixel = place == "pixel" or (place == "auto" and is_ours(network.config))
         self._size_px = settings.model.input_size or network.config.input_size_px
         self._state = StreamState(self._initial(), TrackMemory.empty(network.config.decoder_width))
 

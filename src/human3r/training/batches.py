@@ -21,7 +21,7 @@ from human3r.training.augmentation import (
     crop_view,
     mirror_view,
 )
-from human3r.training.targets import TargetRules, ViewTargets, make_targets
+from human3r.training.targets import TargetRules, ViewTargets, make_targets, read_beside
 
 _MAX_INTERVAL = 4
 _OPEN_FILES = 64
@@ -47,6 +47,8 @@ class Augmentation:
     """Probability of a mirrored window."""
     reverse: float = 0.0
     """Probability of a window that runs backwards in time."""
+    beside: float = 0.0
+    """Standard deviation in tokens by which the place where a person is read misses the head."""
     ray_map: float = 0.0
     """Probability with which a view after the first comes with its ray map."""
 
@@ -55,7 +57,7 @@ class Augmentation:
 
         Args:
             strength: 0 shows pictures as they are, 1 changes them as this says. What costs no
-                likeness, mirrored and reversed windows, stays.
+                likeness, mirrored and reversed windows, stays, and so does where people are read.
         """
         return dataclasses.replace(
             self,
@@ -101,7 +103,10 @@ class Batch:
     has_ray_map: Bool[Tensor, "batch views"]
     """The network is told the view's camera."""
     is_present: Bool[Tensor, "batch views people"]
+    head_index: Int[Tensor, "batch views people"]
+    """Numbers of the tokens with heads in them."""
     token_index: Int[Tensor, "batch views people"]
+    """Numbers of the tokens that people are read from, usually the same."""
     patch_index: Int[Tensor, "batch views people"]
     offset: Float[Tensor, "batch views people 2"]
     rotations: Float[Tensor, "batch views people 53 3 3"]
@@ -231,6 +236,9 @@ class BatchMaker:
             view = mirror_view(view) if is_mirrored else view
             view = dataclasses.replace(view, image=change_colors(view.image, colors, rng))
             target = targets_of(view, plan)
+            if change.beside:
+                shifts = rng.normal(0, change.beside, target.offset.shape)
+                target = read_beside(target, shifts)
             has = bool(number and has_ray_map[number])
             targets.append(dataclasses.replace(target, has_ray_map=has))
         return targets
@@ -279,6 +287,7 @@ def collate(windows: list[list[ViewTargets]]) -> Batch:
         **{
             name: stack_people(name)
             for name in (
+                "head_index",
                 "token_index",
                 "patch_index",
                 "offset",

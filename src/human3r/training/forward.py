@@ -50,7 +50,7 @@ class HumanBranch:
     detection_logits: Float[Tensor, "batch views tokens"]
     """A head is here, per token of the human branch."""
     offset: Float[Tensor, "batch views people 2"]
-    """From the centre of the head's token to the head, in tokens."""
+    """From the centre of the token that people are read from to their heads, in tokens."""
     appearance: Float[Tensor, "batch views tokens width"]
     """Tokens of the human branch."""
 

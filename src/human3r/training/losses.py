@@ -218,7 +218,7 @@ def _person_shares(batch: Batch) -> Float[Tensor, "batch views people"]:
 def head_map(predicted: HumanBranch, batch: Batch) -> Float[Tensor, "batch views tokens"]:
     """1 at the tokens with a head in them, else 0."""
     truth = torch.zeros_like(predicted.detection_logits)
-    return truth.scatter_reduce(2, batch.token_index, batch.is_present.float(), "amax")
+    return truth.scatter_reduce(2, batch.head_index, batch.is_present.float(), "amax")
 
 
 def focal_loss(

@@ -133,6 +133,7 @@ def _scratch(config: NetworkConfig) -> Recipe:
             degradation=0.3,
             mirror=0.5,
             reverse=0.5,
+            beside=0.15,
         ),
         rules=TargetRules(min_visible_px=12),
         options=ForwardOptions(),

@@ -1,6 +1,6 @@
 """What the network should say about one view: the truth at network size, as arrays."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -36,12 +36,15 @@ class ViewTargets:
     """(4,) float32: fx, fy, cx, cy in pixels of the network image."""
     world_from_camera: np.ndarray
     """(4, 4) float64."""
-    token_index: np.ndarray
+    head_index: np.ndarray
     """(people,) int64: row-major number of the human branch's token with the head in it."""
+    token_index: np.ndarray
+    """(people,) int64: number of the token from which the person is read, usually the same."""
     patch_index: np.ndarray
     """(people,) int64: row-major number of the image encoder's patch with the head in it."""
     offset: np.ndarray
-    """(people, 2) float32: (du, dv) from the token's centre to the head, in tokens."""
+    """(people, 2) float32: (du, dv) from the centre of the token they are read from to the head,
+    in tokens."""
     rotations: np.ndarray
     """(people, 53, 3, 3) float32."""
     betas: np.ndarray
@@ -102,6 +105,7 @@ def make_targets(
         is_person=view.person_index > 0,
         camera=np.array([*focal, *center], np.float32),
         world_from_camera=view.world_from_camera,
+        head_index=token_index[kept],
         token_index=token_index[kept],
         patch_index=patch[:, 1] * (width // patch_px) + patch[:, 0],
         offset=(token[kept] - np.floor(token[kept]) - 0.5).astype(np.float32),
@@ -112,6 +116,32 @@ def make_targets(
         token_person=token_person,
         token_point=token_point,
     )
+
+
+def read_beside(targets: ViewTargets, shifts: np.ndarray) -> ViewTargets:
+    """The targets with people read from the tokens in which heads would lie that were shifted.
+
+    The highest score may be at a token beside the head's; bodies have to be right from there too.
+    Nobody is read from a token outside of the grid or from another person's.
+
+    Args:
+        targets: of one view.
+        shifts: (people, 2), in tokens.
+    """
+    side = round(len(targets.token_person) ** 0.5)
+    steps = np.round(targets.offset + shifts).astype(np.int64)
+    rows, columns = np.divmod(targets.head_index, side)
+    moved = np.stack((columns, rows), -1) + steps
+    is_inside = ((moved >= 0) & (moved < side)).all(axis=1)
+    index = np.where(is_inside, moved[:, 1] * side + moved[:, 0], targets.head_index)
+    others = {*targets.head_index.tolist()}
+    for person, head in enumerate(targets.head_index):
+        if index[person] in others - {head}:
+            index[person] = head
+        others.add(int(index[person]))
+    rows, columns = np.divmod(index, side) - np.array(np.divmod(targets.head_index, side))
+    offset = (targets.offset - np.stack((columns, rows), -1)).astype(np.float32)
+    return replace(targets, token_index=index, offset=offset)
 
 
 def _seen_at_tokens(

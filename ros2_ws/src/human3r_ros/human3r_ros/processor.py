@@ -266,6 +266,14 @@ class StreamProcessor:
                 "the image is of one colour, so it was kept out of the session's memory; expected "
                 "a scene. Lens covered?",
             )
+        elif not estimate.is_motion_known:
+            self._say(
+                report,
+                "motion",
+                "how the camera moved since the last image is not known, so it counts as standing "
+                "still: too few corners of the scene could be followed. Too dark, blurred or fast, "
+                "or nothing but people in sight?",
+            )
         if self._placement.trouble:
             self._say(report, "tf", self._placement.trouble)
         if trouble := self._pipeline.scale.report().trouble:
