@@ -11,6 +11,7 @@ Read this first. Every front end (command line, ROS node, your own script) drive
 
 import logging
 import time
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import torch
@@ -29,7 +30,8 @@ from human3r.model.network import Human3R
 from human3r.model.precision import set_precision
 from human3r.model.variants import is_ours
 from human3r.scale import MetricScale
-from human3r.streaming.session import StreamSession
+from human3r.streaming.lookahead import look_ahead
+from human3r.streaming.session import Prepared, StreamSession
 from human3r.streaming.visual_odometry import VisualOdometry
 from human3r.types import Frame, FrameEstimate, PointSet
 
@@ -91,25 +93,23 @@ class Pipeline:
         for index in range(self.settings.model.warmup_frames):
             trial.push(Frame(noise, stamp_ns=index + 1))
 
-    def step(self, frame: Frame) -> FrameEstimate:
+    def step(self, frame: Frame, prepared: Prepared | None = None) -> FrameEstimate:
         """One frame in, everything known from it out.
 
         A frame without contrast is answered but does not enter the recurrent state, so a covered
         lens cannot wipe out what the session has learnt. A frame's calibration, where it has one,
         says along which rays people and points lie.
 
+        Args:
+            frame: newer than the last one and of the same size.
+            prepared: the same frame as ``looking_ahead`` gave it.
+
         Raises:
             InputError: unusable image, changed size, or a stamp that is not newer.
             NonFiniteError: the network failed on this frame; the state is as before.
         """
-        image = check_rgb_image(frame.image)
-        height, width = image.shape[:2]
-        if height * width > self.settings.input.max_pixels:
-            raise InputError(
-                f"image: {width}x{height} is {height * width} pixels; input.max_pixels allows "
-                f"{self.settings.input.max_pixels}. Reduce the image or raise the limit."
-            )
-        estimate = self.session.push(frame, update=has_contrast(image))
+        self._check_size(frame)
+        estimate = self.session.push(prepared or frame, update=has_contrast(frame.image))
         began_s = time.perf_counter()
         if frame.intrinsics is not None:
             estimate = seen_through(estimate, frame.intrinsics)
@@ -119,6 +119,29 @@ class Pipeline:
         estimate = self.scale.apply(estimate)
         estimate.timings_s["geometry"] += time.perf_counter() - began_s
         return estimate
+
+    def looking_ahead(self, frames: Iterable[Frame]) -> Iterator[tuple[Frame, Prepared]]:
+        """Frames for ``step``, each prepared by a thread while the one before is stepped.
+
+        The answers are the same as without, and there are more per second where there is a second
+        core, or a GPU with room. A frame is handed out when its successor has been read.
+
+        Raises:
+            InputError: as of ``step``, for an unusable image; and whatever ``frames`` raises.
+        """
+        return look_ahead(frames, self._prepared, self.network.device)
+
+    def _prepared(self, frame: Frame) -> Prepared:
+        self._check_size(frame)
+        return self.session.prepare(frame)
+
+    def _check_size(self, frame: Frame) -> None:
+        height, width = check_rgb_image(frame.image).shape[:2]
+        if height * width > self.settings.input.max_pixels:
+            raise InputError(
+                f"image: {width}x{height} is {height * width} pixels; input.max_pixels allows "
+                f"{self.settings.input.max_pixels}. Reduce the image or raise the limit."
+            )
 
     def points(
         self,

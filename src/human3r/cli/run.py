@@ -4,7 +4,7 @@ import argparse
 import logging
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from human3r.io.results import ResultWriter
     from human3r.model.weights_file import WeightsHeader
     from human3r.pipeline import Pipeline
+    from human3r.streaming.session import Prepared
     from human3r.types import Frame, FrameEstimate
 
 log = logging.getLogger(__name__)
@@ -202,12 +203,12 @@ def _process(source: "FrameSource", pipeline: "Pipeline", writers: "list[ResultW
     found = Found()
     began_s = time.perf_counter()
     with _aborting(writers), stop_request() as is_asked_to_stop:
-        with progress(source) as show:
-            for frame in source:
+        with closing(pipeline.looking_ahead(source)) as frames, progress(source) as show:
+            for frame, prepared in frames:
                 if is_asked_to_stop():
                     found.was_interrupted = True
                     break
-                estimate = _step(pipeline, frame, found)
+                estimate = _step(pipeline, frame, prepared, found)
                 if estimate is None:
                     continue
                 for writer in writers:
@@ -230,10 +231,12 @@ def _nothing(source: "FrameSource", found: Found) -> NonFiniteError:
     )
 
 
-def _step(pipeline: "Pipeline", frame: "Frame", found: Found) -> "FrameEstimate | None":
+def _step(
+    pipeline: "Pipeline", frame: "Frame", prepared: "Prepared", found: Found
+) -> "FrameEstimate | None":
     """The estimate; None when the network failed on this frame, which others may survive."""
     try:
-        return pipeline.step(frame)
+        return pipeline.step(frame, prepared)
     except NonFiniteError as error:
         found.num_failed += 1
         log.warning("frame at %d ns: %s", frame.stamp_ns, error)

@@ -105,11 +105,12 @@ class DinoEncoder(nn.Module):
             return self._resample(grid)
         version = 0 if self.pos_embed.is_inference() else self.pos_embed._version
         key = (grid, self.pos_embed.data_ptr(), version)
-        if self._resampled is None or self._resampled[0] != key:
+        found = self._resampled
+        if found is None or found[0] != key:
             # An ordinary tensor serves training as well; one born in inference mode would not.
             with torch.inference_mode(False), torch.no_grad():
-                self._resampled = (key, self._resample(grid))
-        return self._resampled[1]
+                found = self._resampled = (key, self._resample(grid))
+        return found[1]
 
     def _resample(self, grid: int) -> Tensor:
         cls, patches = self.pos_embed[:, :1], self.pos_embed[:, 1:]

@@ -6,6 +6,7 @@ waits. The CUDA graph has not been run on a GPU yet.
 """
 
 import dataclasses
+import threading
 from collections.abc import Callable, Collection
 from typing import Any
 
@@ -13,10 +14,10 @@ import torch
 from torch import Tensor
 
 from human3r.errors import ConfigError
-from human3r.model.network import Human3R, NetworkOutput
+from human3r.model.network import Encoded, Human3R, NetworkOutput
 
 MODES = ("eager", "static", "compile", "cuda_graph")
-_MAX_GRAPHS = 4
+_MAX_GRAPHS = 8
 
 
 class Runner:
@@ -42,16 +43,39 @@ class Runner:
         self._network = network
         self._has_slots = mode != "eager"
         self._graphs: dict[tuple[object, ...], _Graph] | None = None
-        self._answer = network.answer
+        self._see, self._answer = network.see, network.answer
         if mode == "compile":
-            self._answer = torch.compile(network.answer, fullgraph=True, dynamic=False)
+            self._see, self._answer = (
+                torch.compile(part, fullgraph=True, dynamic=False)
+                for part in (network.see, network.answer)
+            )
         elif mode == "cuda_graph":
             self._graphs = {}
+        self._recording = threading.Lock()
 
     def __call__(
+        self, image: Tensor, human_image: Tensor, state: Tensor, memory: Tensor, **options: Any
+    ) -> NetworkOutput:
+        """As ``Human3R.forward``; where ``max_people`` is None, shapes follow the people."""
+        return self.recur(self.encode(image, human_image), state, memory, **options)
+
+    def encode(self, image: Tensor, human_image: Tensor) -> Encoded:
+        """As ``Human3R.encode``. Another thread may be in ``recur`` meanwhile."""
+        network = self._network
+        if not self._has_slots:
+            return network.encode(image, human_image)
+        network.check_images(image, human_image)
+        height, width = image.shape[-2:]
+        found = network.look_up(height, width)
+        inputs = (image, human_image)
+        if self._graphs is None:
+            return Encoded(*self._see(*inputs, *found), height, width)
+        graph = self._graph("see", inputs, (), lambda *given: network.see(*given, *found))
+        return Encoded(*graph.replay(inputs), height, width)
+
+    def recur(
         self,
-        image: Tensor,
-        human_image: Tensor,
+        encoded: Encoded,
         state: Tensor,
         memory: Tensor,
         *,
@@ -61,7 +85,7 @@ class Runner:
         with_gate: bool = False,
         outputs: Collection[str] = (),
     ) -> NetworkOutput:
-        """As ``Human3R.forward``; where ``max_people`` is None, shapes follow the people."""
+        """As ``Human3R.recur``; where ``max_people`` is None, shapes follow the people."""
         options: dict[str, Any] = {
             "is_first": is_first,
             "min_score": min_score,
@@ -70,33 +94,47 @@ class Runner:
             "with_gate": with_gate,
             "outputs": tuple(sorted(outputs)),
         }
-        inputs = (image, human_image, state, memory)
         # The first frame is unlike all others, and a stream has only one.
         if is_first or not options["has_slots"]:
-            return self._network(*inputs, **options)
-        if self._graphs is not None:
-            return self._graph(inputs, options).replay(inputs)
-        return self._answer(*inputs, *self._network.look_up(image), **options)
+            return self._network.recur(encoded, state, memory, **options)
+        network, size_px = self._network, (encoded.height_px, encoded.width_px)
+        constants, _ = network.look_up(*size_px)
+        options["size_px"] = size_px
+        inputs = (encoded.patches, encoded.appearance, state, memory)
+        if self._graphs is None:
+            return self._answer(*inputs, constants, **options)
+        graph = self._graph(
+            "answer",
+            inputs,
+            tuple(options.values()),
+            lambda *given: network.answer(*given, constants, **options),
+        )
+        return graph.replay(inputs)
 
-    def _graph(self, inputs: tuple[Tensor, ...], options: dict[str, Any]) -> "_Graph":
+    def _graph(
+        self,
+        part: str,
+        inputs: tuple[Tensor, ...],
+        options: tuple[object, ...],
+        call: Callable[..., Any],
+    ) -> "_Graph":
         assert self._graphs is not None, "only called in this mode"
         shapes = tuple(tensor.shape for tensor in inputs)
-        key = (shapes, self._network.rope_dtype, *options.values())
-        if key not in self._graphs:
-            if len(self._graphs) >= _MAX_GRAPHS:
-                self._graphs.clear()
-            found = self._network.look_up(inputs[0])
-            self._graphs[key] = _Graph(
-                lambda *given: self._network.answer(*given, *found, **options), inputs
-            )
-        return self._graphs[key]
+        key = (part, shapes, self._network.rope_dtype, *options)
+        graph = self._graphs.get(key)
+        if graph is None:
+            with self._recording:
+                if len(self._graphs) >= _MAX_GRAPHS:
+                    self._graphs.clear()
+                graph = self._graphs[key] = _Graph(call, inputs)
+        return graph
 
 
 class _Graph:
     """One call recorded on a CUDA device."""
 
     def __init__(
-        self, call: Callable[..., NetworkOutput], inputs: tuple[Tensor, ...], rounds: int = 3
+        self, call: Callable[..., Any], inputs: tuple[Tensor, ...], rounds: int = 3
     ) -> None:
         self._inputs = tuple(tensor.clone() for tensor in inputs)
         stream = torch.cuda.Stream()
@@ -106,10 +144,11 @@ class _Graph:
                 call(*self._inputs)
         torch.cuda.current_stream().wait_stream(stream)
         self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph):
+        # Another thread may use the device meanwhile.
+        with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
             self._output = call(*self._inputs)
 
-    def replay(self, inputs: tuple[Tensor, ...]) -> NetworkOutput:
+    def replay(self, inputs: tuple[Tensor, ...]) -> Any:
         for mine, given in zip(self._inputs, inputs, strict=True):
             mine.copy_(given)
         self._graph.replay()
@@ -117,7 +156,9 @@ class _Graph:
 
 
 def _copied(answer: Any) -> Any:
-    """The dataclass with all its tensors copied: the next replay writes over the originals."""
+    """The answer with all its tensors copied: the next replay writes over the originals."""
+    if isinstance(answer, tuple):
+        return tuple(tensor.clone() for tensor in answer)
     fields = {}
     for field in dataclasses.fields(answer):
         value = getattr(answer, field.name)

@@ -6,6 +6,7 @@ Source: Chen et al., Human3R, arXiv 2510.06219.
 import math
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -37,6 +38,19 @@ person probabilities beside the picture in the square image."""
 
 _ROPE_ROUNDING = {"float32": None, "float16": torch.float16}
 _MAX_CACHED_SIZES = 4
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """What both encoders say about one view: all of the network that knows of no other view."""
+
+    patches: Float[Tensor, "1 patches width"]
+    """Tokens of the image encoder."""
+    appearance: Float[Tensor, "1 tokens channels"]
+    """Tokens of the human branch."""
+    height_px: int
+    """Of the network image."""
+    width_px: int
 
 
 @dataclass(frozen=True)
@@ -163,13 +177,7 @@ class Human3R(nn.Module):
         human_image: Float[Tensor, "1 3 side side"],
         state: Float[Tensor, "1 state width"],
         memory: Float[Tensor, "1 slots double"],
-        *,
-        is_first: bool,
-        min_score: float = 0.3,
-        max_people: int | None = None,
-        has_slots: bool = False,
-        with_gate: bool = False,
-        outputs: Collection[str] = (),
+        **options: Any,
     ) -> NetworkOutput:
         """One view through the network; nothing in the network changes.
 
@@ -178,6 +186,52 @@ class Human3R(nn.Module):
             human_image: the same picture padded to a square of ``config.human_size_px``.
             state: state tokens as left by the previous frame.
             memory: pose memory as left by the previous frame.
+            options: as of ``recur``.
+
+        Raises:
+            ShapeError: image sizes that the network cannot take.
+            ConfigError: unknown output, or slots without their number.
+        """
+        return self.recur(self.encode(image, human_image), state, memory, **options)
+
+    def encode(
+        self,
+        image: Float[Tensor, "1 3 height width"],
+        human_image: Float[Tensor, "1 3 side side"],
+    ) -> Encoded:
+        """The first part of ``forward``, which may run ahead of the frame before.
+
+        Args:
+            image: as in ``forward``.
+            human_image: as in ``forward``.
+
+        Raises:
+            ShapeError: image sizes that the network cannot take.
+        """
+        self.check_images(image, human_image)
+        height, width = image.shape[-2:]
+        tokens = self.see(image, human_image, *self.look_up(height, width))
+        return Encoded(*tokens, height, width)
+
+    def recur(
+        self,
+        encoded: Encoded,
+        state: Float[Tensor, "1 state width"],
+        memory: Float[Tensor, "1 slots double"],
+        *,
+        is_first: bool,
+        min_score: float = 0.3,
+        max_people: int | None = None,
+        has_slots: bool = False,
+        with_gate: bool = False,
+        outputs: Collection[str] = (),
+    ) -> NetworkOutput:
+        """The second part of ``forward``: what the view says in the light of those before it.
+
+        Args:
+            encoded: from ``encode``.
+            state: as in ``forward``.
+            memory: as in ``forward``.
             is_first: nothing is known yet: the camera starts at the origin.
             min_score: head score from which a person counts.
             max_people: keep that many people of the highest scores; None: all.
@@ -187,18 +241,20 @@ class Human3R(nn.Module):
             outputs: some of ``OPTIONAL_OUTPUTS``.
 
         Raises:
-            ShapeError: image sizes that the network cannot take.
             ConfigError: unknown output, or slots without their number.
         """
-        self._check(image, human_image, outputs)
+        _check_outputs(outputs)
         if has_slots and max_people is None:
             raise ConfigError("has_slots needs max_people, the number of slots.")
+        size_px = (encoded.height_px, encoded.width_px)
+        constants, _ = self.look_up(*size_px)
         return self.answer(
-            image,
-            human_image,
+            encoded.patches,
+            encoded.appearance,
             state,
             memory,
-            *self.look_up(image),
+            constants,
+            size_px=size_px,
             is_first=is_first,
             min_score=min_score,
             max_people=max_people,
@@ -207,15 +263,40 @@ class Human3R(nn.Module):
             outputs=tuple(outputs),
         )
 
-    def answer(
+    def see(
         self,
         image: Tensor,
         human_image: Tensor,
+        constants: SizeConstants,
+        human_positions: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """``encode`` without checks and look-ups: what may be compiled or captured.
+
+        Args:
+            image: as in ``forward``.
+            human_image: as in ``forward``.
+            constants: from ``look_up``.
+            human_positions: from ``look_up``.
+
+        Returns:
+            Tokens of the image encoder and of the human branch.
+        """
+        with bulk(image.device, self.compute_dtype):
+            return beside(
+                lambda: self._encode(image, constants),
+                lambda: self.backbone(human_image, human_positions),
+                image.device,
+            )
+
+    def answer(
+        self,
+        encoded: Tensor,
+        appearance: Tensor,
         state: Tensor,
         memory: Tensor,
         constants: SizeConstants,
-        human_positions: Tensor,
         *,
+        size_px: tuple[int, int],
         is_first: bool,
         min_score: float,
         max_people: int | None,
@@ -223,33 +304,26 @@ class Human3R(nn.Module):
         with_gate: bool,
         outputs: tuple[str, ...],
     ) -> NetworkOutput:
-        """``forward`` without checks and look-ups: what may be compiled or captured.
+        """``recur`` without checks and look-ups: what may be compiled or captured.
 
         Args:
-            image: as in ``forward``, like all not named here.
-            human_image: as in ``forward``.
-            state: as in ``forward``.
-            memory: as in ``forward``.
+            encoded: from ``see``.
+            appearance: from ``see``.
+            state: as in ``recur``, like all not named here.
+            memory: as in ``recur``.
             constants: from ``look_up``.
-            human_positions: from ``look_up``.
-            is_first: as in ``forward``.
-            min_score: as in ``forward``.
-            max_people: as in ``forward``.
-            has_slots: as in ``forward``.
-            with_gate: as in ``forward``.
-            outputs: as in ``forward``.
+            size_px: height and width of the image.
+            is_first: as in ``recur``.
+            min_score: as in ``recur``.
+            max_people: as in ``recur``.
+            has_slots: as in ``recur``.
+            with_gate: as in ``recur``.
+            outputs: as in ``recur``.
         """
-        height, width = image.shape[-2:]
-        grid = (height // self.config.patch_px, width // self.config.patch_px)
+        height, width = size_px
+        grid = self._grid(height, width)
         heads, retriever = self.downstream_head, self.pose_retriever
-        with bulk(image.device, self.compute_dtype):
-            # Encode the image, and the square image of the human branch.
-            encoded, appearance = beside(
-                lambda: self._encode(image, constants),
-                lambda: self.backbone(human_image, human_positions),
-                image.device,
-            )
-
+        with bulk(encoded.device, self.compute_dtype):
             # Detect heads; each person becomes a prompt beside the image tokens.
             peaks, found, num_people = self._detect(
                 appearance, height, width, min_score, max_people, has_slots
@@ -361,7 +435,12 @@ class Human3R(nn.Module):
             optional["rgb"] = (probability(raw)[0].permute(1, 2, 0) - 0.5) * 2
         return optional
 
-    def _check(self, image: Tensor, human_image: Tensor, outputs: Collection[str]) -> None:
+    def check_images(self, image: Tensor, human_image: Tensor) -> None:
+        """Nothing, when the network can take these.
+
+        Raises:
+            ShapeError: it cannot.
+        """
         patch, square = self.config.patch_px, self.config.human_size_px
         height, width = image.shape[-2:]
         if image.shape[:2] != (1, 3) or height % patch or width % patch or not height * width:
@@ -378,31 +457,37 @@ class Human3R(nn.Module):
                 (1, 3, square, square),
                 tuple(human_image.shape),
             )
-        unknown = sorted(set(outputs) - OPTIONAL_OUTPUTS)
-        if unknown:
-            raise ConfigError(
-                f"outputs names {', '.join(unknown)}; expected some of "
-                f"{', '.join(sorted(OPTIONAL_OUTPUTS))}."
-            )
 
-    def look_up(self, image: Tensor) -> tuple[SizeConstants, Tensor]:
-        """What ``answer`` needs besides images of this size; kept until weights change."""
-        height, width = image.shape[-2:]
-        grid = (height // self.config.patch_px, width // self.config.patch_px)
-        return self.size_constants(grid, image.device), self.backbone.positions()
+    def look_up(self, height_px: int, width_px: int) -> tuple[SizeConstants, Tensor]:
+        """What ``see`` and ``answer`` need for images of a size; kept until weights change."""
+        grid = self._grid(height_px, width_px)
+        return self.size_constants(grid, self.device), self.backbone.positions()
+
+    def _grid(self, height_px: int, width_px: int) -> tuple[int, int]:
+        """Rows and columns of patches."""
+        return height_px // self.config.patch_px, width_px // self.config.patch_px
 
     def size_constants(self, grid: tuple[int, int], device: torch.device) -> SizeConstants:
         """Rotary tables of images with so many rows and columns of patches; kept for later."""
         key = (grid, device, self.rope_dtype)
-        if key not in self._constants:
+        found = self._constants.get(key)
+        if found is None:
             if len(self._constants) >= _MAX_CACHED_SIZES:
                 self._constants.clear()
             # Ordinary tensors serve training as well; those born in inference mode would not.
             with torch.inference_mode(False), torch.no_grad():
-                self._constants[key] = SizeConstants.at(
-                    self.config, grid, device, _ROPE_ROUNDING[self.rope_dtype]
-                )
-        return self._constants[key]
+                found = SizeConstants.at(self.config, grid, device, _ROPE_ROUNDING[self.rope_dtype])
+            self._constants[key] = found
+        return found
+
+
+def _check_outputs(outputs: Collection[str]) -> None:
+    unknown = sorted(set(outputs) - OPTIONAL_OUTPUTS)
+    if unknown:
+        raise ConfigError(
+            f"outputs names {', '.join(unknown)}; expected some of "
+            f"{', '.join(sorted(OPTIONAL_OUTPUTS))}."
+        )
 
 
 def _readable(patch_end: int, slots: int, num_people: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """One camera's stream through the network: order, recurrence, resets, identities, poses."""
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from human3r.errors import InputError, NonFiniteError, StreamOrderError
 from human3r.geometry.camera import estimate_focal, network_from_square
 from human3r.geometry.rigid import chain, matrix_from_pose
 from human3r.model.execution import Runner
-from human3r.model.network import Human3R, NetworkOutput
+from human3r.model.network import Encoded, Human3R, NetworkOutput
 from human3r.model.variants import is_ours
 from human3r.streaming.download import download
 from human3r.streaming.preprocess import crop_from_square, prepare, prepare_on_device
@@ -50,15 +50,16 @@ class View:
 
 
 @dataclass(frozen=True)
-class _Prepared:
-    """A frame as the network takes it."""
+class Prepared:
+    """A frame with everything that needs no other frame: the first half of the network's work."""
 
     stamp_ns: int
     image: np.ndarray | Tensor
     """(height, width, 3) uint8; a tensor where it was made on the device."""
     geometry: ImageGeometry
-    pixels: Tensor
-    human_pixels: Tensor
+    encoded: Encoded
+    laps_s: dict[str, float]
+    """Wall time per stage."""
 
 
 class StreamSession:
@@ -81,7 +82,7 @@ class StreamSession:
         runner: Runner | None = None,
     ) -> None:
         self._network = network
-        self._run_network = runner or Runner(network, settings.model.execution)
+        self._runner = runner or Runner(network, settings.model.execution)
         # Eager runs are those that are compared, so their images are Pillow's to the last bit.
         on_device = network.device.type == "cuda" and settings.model.execution != "eager"
         self._prepare_image = prepare_on_device if on_device else prepare
@@ -109,13 +110,31 @@ class StreamSession:
         return self._state.recurrent
 
     @torch.inference_mode()
+    def prepare(self, frame: Frame) -> Prepared:
+        """What can be done about a frame beforehand; another thread may be in ``push`` meanwhile.
+
+        Raises:
+            InputError: unusable image.
+        """
+        clock = _Clock()
+        image = check_rgb_image(frame.image)
+        network = self._network
+        image, geometry, *pixels = self._prepare_image(
+            image, self._size_px, network.config.human_size_px, network.device
+        )
+        clock.lap("preprocess")
+        encoded = self._runner.encode(*pixels)
+        clock.lap("network")
+        return Prepared(int(frame.stamp_ns), image, geometry, encoded, clock.laps_s)
+
+    @torch.inference_mode()
     def push(
-        self, frame: Frame, *, update: bool = True, outputs: Collection[str] = ()
+        self, frame: Frame | Prepared, *, update: bool = True, outputs: Collection[str] = ()
     ) -> FrameEstimate:
         """One frame in, everything known from it out.
 
         Args:
-            frame: newer than the last one and of the same size.
+            frame: newer than the last one and of the same size; as it is, or prepared.
             update: False predicts without taking the frame into the recurrent state.
             outputs: ``world`` asks for ``points_world``.
 
@@ -124,9 +143,8 @@ class StreamSession:
             StreamOrderError: a stamp that is not newer.
             NonFiniteError: the network failed on this frame; everything is as before it.
         """
-        clock = _Clock()
-        prepared = self._prepare(frame)
-        clock.lap("preprocess")
+        prepared = self._admitted(frame)
+        clock = _Clock(prepared.laps_s)
         views, state = self._run(prepared, update, outputs, self._settings.people.max_count)
         clock.lap("network")
         view = views[0]
@@ -163,7 +181,7 @@ class StreamSession:
             InputError, StreamOrderError, NonFiniteError: as in ``push``.
         """
         outputs = {*outputs, "mask"}
-        views, self._state = self._run(self._prepare(frame), update, outputs, None)
+        views, self._state = self._run(self._admitted(frame), update, outputs, None)
         return views
 
     @torch.inference_mode()
@@ -222,9 +240,12 @@ class StreamSession:
     def _initial(self) -> RecurrentState:
         return RecurrentState.initial(self._network)
 
-    def _prepare(self, frame: Frame) -> _Prepared:
-        image = check_rgb_image(frame.image)
-        size = (image.shape[1], image.shape[0])
+    def _admitted(self, frame: Frame | Prepared) -> Prepared:
+        """The frame prepared, if it is the stream's next."""
+        if isinstance(frame, Prepared):
+            size = (frame.geometry.source_width_px, frame.geometry.source_height_px)
+        else:
+            size = check_rgb_image(frame.image).shape[1::-1]
         expected = self._state.image_size_px
         if expected is not None and size != expected:
             raise InputError(
@@ -237,14 +258,10 @@ class StreamSession:
                 f"stamp_ns is {frame.stamp_ns}, the last frame's was {last}; expected a newer "
                 "frame. Drop late frames, or call reset() when the clock was set back."
             )
-        network = self._network
-        prepared = self._prepare_image(
-            image, self._size_px, network.config.human_size_px, network.device
-        )
-        return _Prepared(int(frame.stamp_ns), *prepared)
+        return frame if isinstance(frame, Prepared) else self.prepare(frame)
 
     def _run(
-        self, frame: _Prepared, update: bool, outputs: Collection[str], max_people: int | None
+        self, frame: Prepared, update: bool, outputs: Collection[str], max_people: int | None
     ) -> tuple[list[View], StreamState]:
         """The frame's views, and the state after it; nothing of the session changes yet."""
         state = self._state
@@ -277,7 +294,7 @@ class StreamSession:
 
     def _view(
         self,
-        frame: _Prepared,
+        frame: Prepared,
         state: StreamState,
         update: bool,
         outputs: Collection[str],
@@ -286,9 +303,8 @@ class StreamSession:
         is_reset: bool = False,
         is_overlap: bool = False,
     ) -> tuple[View, StreamState]:
-        output = self._run_network(
-            frame.pixels,
-            frame.human_pixels,
+        output = self._runner.recur(
+            frame.encoded,
             state.recurrent.tokens,
             state.recurrent.memory,
             is_first=state.recurrent.is_first,
@@ -326,7 +342,7 @@ class StreamSession:
         return view, replace(state, recurrent=recurrent, tracks=tracks)
 
     def _estimate(
-        self, frame: _Prepared, view: View, focal: Tensor, mesh: BodyMesh | None, update: bool
+        self, frame: Prepared, view: View, focal: Tensor, mesh: BodyMesh | None, update: bool
     ) -> FrameEstimate:
         output, geometry = view.output, frame.geometry
         width, height = geometry.width_px, geometry.height_px
@@ -370,8 +386,8 @@ class StreamSession:
 class _Clock:
     """Wall time of laps; those of one name add up."""
 
-    def __init__(self) -> None:
-        self.laps_s: dict[str, float] = {}
+    def __init__(self, laps_s: Mapping[str, float] | None = None) -> None:
+        self.laps_s = dict(laps_s or {})
         self._last = time.perf_counter()
 
     def lap(self, name: str) -> None:
