@@ -20,17 +20,19 @@ from subjects import (
     build_as_shipped,
     network_stream,
     seeded_network,
-    session_stream,
     weights_of,
 )
 
 from human3r import Frame, Settings
 from human3r.model.execution import Runner
 from human3r.model.network import Human3R
+from human3r.pipeline import Pipeline
 
 YARDSTICK = "plain, written-out attention"
 FUSED = "plain, fused attention"
 OURS = "human3r"
+_BLOCK = 20
+"""Frames per turn of a session."""
 
 
 class Static:
@@ -76,28 +78,50 @@ def measure_network(
 
 
 def measure_session(variant: str, rounds: int, device: torch.device) -> dict[str, Any]:
-    """Image to estimate, every stage; and what is spent outside the network."""
+    """Image to estimate, every stage; and what is spent outside the network.
+
+    A frame after the other, and by turns with that, looking one frame ahead.
+    """
     pipeline = build(variant, device)
+    ahead = Pipeline(pipeline.network, pipeline.body_model, pipeline.settings)
+    images = list(clip_images(1280, 720))
     laps: dict[str, list[float]] = {}
     people = []
-    step = session_stream(pipeline, list(clip_images(1280, 720)))
 
-    def counted(turn: int) -> None:
-        estimate = step(turn)
-        people.append(len(estimate.people))
-        for name, seconds in estimate.timings_s.items():
-            laps.setdefault(name, []).append(seconds)
+    def one_by_one(turn: int) -> None:
+        for frame in _block(images, turn):
+            estimate = pipeline.step(frame)
+            people.append(len(estimate.people))
+            for name, seconds in estimate.timings_s.items():
+                laps.setdefault(name, []).append(seconds)
 
-    frame = describe(take_turns({"frame": counted}, rounds, warm_up=2), "frame")["frame"]
-    stages = {name: 1e3 * statistics.median(values[2:]) for name, values in laps.items()}
+    def looking_ahead(turn: int) -> None:
+        for frame, prepared in ahead.looking_ahead(_block(images, turn)):
+            ahead.step(frame, prepared)
+
+    ways = {"one by one": one_by_one, "looking ahead": looking_ahead}
+    blocks = describe(take_turns(ways, max(1, rounds // _BLOCK)), "one by one")
+    per_frame = {
+        name: {key: value / _BLOCK if key.endswith("_ms") else value for key, value in row.items()}
+        for name, row in blocks.items()
+    }
+    frame = per_frame["one by one"]
     return {
         "image": [1280, 720],
         "frame": frame,
+        "looking_ahead": per_frame["looking ahead"],
+        "threads": torch.get_num_threads(),
         "frames_per_s": 1e3 / frame["wall_ms"],
         "frames_per_processor_s": 1e3 / frame["processor_ms"],
-        "stage_ms": stages,
+        "stage_ms": {name: 1e3 * statistics.median(values) for name, values in laps.items()},
         "people_per_frame": statistics.mean(people),
     }
+
+
+def _block(images: list[Any], turn: int) -> list[Frame]:
+    """The frames of one turn."""
+    numbers = range(turn * _BLOCK, (turn + 1) * _BLOCK)
+    return [Frame(images[i % len(images)], (i + 1) * 100_000_000) for i in numbers]
 
 
 def measure_start(device: torch.device, rounds: int = 5) -> dict[str, Any]:

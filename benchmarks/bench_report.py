@@ -114,11 +114,14 @@ def _pairs(title: str, found: dict[str, Any], form: str) -> list[str]:
 
 
 def _session(found: dict[str, Any], variant: str) -> list[str]:
-    frame = found["frame"]
+    frame, ahead = found["frame"], found["looking_ahead"]
     rows = {
         "whole frame, processor ms": frame["processor_ms"],
         "whole frame, wall ms": frame["wall_ms"],
         "frames per second of wall time": found["frames_per_s"],
+        "the same, looking one frame ahead": 1e3 / ahead["wall_ms"],
+        "times faster, wall, looking one frame ahead": ahead["times_faster_wall"],
+        "processor ms, looking one frame ahead": ahead["processor_ms"],
         "frames per second of processor time": found["frames_per_processor_s"],
         "people per frame": found["people_per_frame"],
         **{f"{name}, wall ms": value for name, value in found["stage_ms"].items()},
