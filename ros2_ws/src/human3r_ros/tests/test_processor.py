@@ -14,6 +14,7 @@ from human3r_ros.transforms import FrameTree
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import Image
 
+from human3r.pipeline import Pipeline
 from ros2_ws.src.human3r_ros.tests.node_process import SECOND_NS, scene
 from ros2_ws.src.human3r_ros.tests.outlet import Outlet
 
@@ -37,8 +38,8 @@ class Desk:
         self.processor = StreamProcessor(pipeline, self.outlet, placement, around)
         self.processor.begin(Intake(1, keep_newest=True), reset=True)
 
-    def handle(self, stamp_ns):
-        pixels = scene()
+    def handle(self, stamp_ns, pixels=None):
+        pixels = scene() if pixels is None else pixels
         height, width = pixels.shape[:2]
         image = Image(
             header=convert.header(stamp_ns, "cam"),
@@ -112,3 +113,16 @@ def test_people_the_network_no_longer_finds_coast_and_are_lost_once(desk):
         assert {k for k, state in coasting.items() if state == 2} == known
     assert states[3] == dict.fromkeys(known, 3)
     assert states[4:] == [{}, {}]
+
+
+def test_a_path_that_was_lost_is_said(pipeline):
+    settings = pipeline.settings.replace({"odometry.source": "corners"})
+    desk = Desk(Pipeline(pipeline.network, pipeline.body_model, settings))
+    desk.handle(T0)
+    cut = np.random.default_rng(0).integers(0, 255, scene().shape, np.uint8)
+    desk.handle(T0 + SECOND_NS, cut)
+    before, after = desk.outlet.of("status")
+    assert "counts as standing still" not in before.message
+    assert "counts as standing still" in after.message
+    poses = [array.camera_pose for array in desk.outlet.of("humans")]
+    assert poses[0] == poses[1]
