@@ -32,8 +32,9 @@ from human3r_ros.outputs import Outputs
 from human3r_ros.placement import Placement
 from human3r_ros.republisher import Republisher
 from human3r_ros.robot_sources import RobotSources
-from human3r_ros.scene_services import RunningScene, create_scene_services
-from human3r_ros.session_services import RunningStream, create_session_services
+from human3r_ros.scene_services import RunningScene, scene_services
+from human3r_ros.services import offer_services
+from human3r_ros.session_services import SESSION_SERVICES, RunningStream
 from human3r_ros.standing_inputs import StandingInputs
 from human3r_ros.tracks import TrackBook
 from human3r_ros.transitions import UNDER_WAY, run_transition
@@ -237,10 +238,13 @@ class Human3RNode(LifecycleNodeMixin, Node):
         self._placement = Placement(self._tree, self._outputs, settings, patience_s=_TF_WAIT_S)
         self._robot = RobotSources(self._tree, self._placement, settings)
         self._processor = self._wait_for(lambda: self._make_processor(pipeline))
-        self._our_services = [
-            *create_session_services(self, self._control_group, self._running_stream),
-            *create_scene_services(self, self._control_group, self._running_scene),
-        ]
+        scenes = scene_services(self.get_logger().error)
+        for active, answers in (
+            (self._running_stream, SESSION_SERVICES),
+            (self._running_scene, scenes),
+        ):
+            keep = self._our_services.append
+            offer_services(self, self._control_group, active, answers, keep)
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._our_timers = [
             self.create_timer(

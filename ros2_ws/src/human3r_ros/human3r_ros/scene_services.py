@@ -8,20 +8,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from human3r_msgs.srv import GetMeshes, SaveMap
-from rclpy.callback_groups import CallbackGroup
-from rclpy.node import Node
-from rclpy.service import Service
 from std_srvs.srv import Trigger
 
 from human3r.config import Settings
-from human3r.errors import Human3RError
+from human3r.errors import ConfigError, Human3RError, OutputError
 from human3r_ros.map_output import MapOutput, map_path
+from human3r_ros.services import ANSWER_S
 
 if TYPE_CHECKING:
     from human3r_ros.scene_outputs import SceneOutputs
 
-_ANSWER_S = 0.09
-_NOT_ACTIVE = "the node is not active; activate it first."
 _NO_MAP = "map.enabled is false; expected true, so there is no map. Set it and configure again."
 
 
@@ -33,57 +29,34 @@ class RunningScene:
     settings: Settings
 
 
-def create_scene_services(
-    node: Node, group: CallbackGroup, active: Callable[[], RunningScene | None]
-) -> list[Service]:
-    """``~/get_meshes``, ``~/map/clear`` and ``~/map/save``.
+def scene_services(log_error: Callable[[str], object]) -> dict[str, tuple[type, Callable]]:
+    """``~/get_meshes``, ``~/map/clear`` and ``~/map/save``, with a ``RunningScene``.
 
     Args:
-        node: offers them.
-        group: their callbacks'.
-        active: what there is to ask; None while the node is not active.
+        log_error: told of maps that fail after their call was answered.
+
+    Returns:
+        For ``services.offer_services``.
     """
-
-    def offer(kind: type, name: str, answer: Callable) -> Service:
-        def respond(request, response):
-            running = active()
-            if running is None:
-                response.success, response.message = False, _NOT_ACTIVE
-                return response
-            try:
-                answer(request, response, running)
-            except Human3RError as error:
-                response.success, response.message = False, str(error)
-            except Exception as error:
-                response.success = False
-                response.message = f"{name} failed: {type(error).__name__}: {error}"
-                node.get_logger().error(response.message)
-            return response
-
-        return node.create_service(kind, name, respond, callback_group=group)
-
-    return [
-        offer(GetMeshes, "~/get_meshes", _get_meshes),
-        offer(Trigger, "~/map/clear", _clear),
-        offer(SaveMap, "~/map/save", _Saver(node.get_logger().error)),
-    ]
+    return {
+        "~/get_meshes": (GetMeshes, _get_meshes),
+        "~/map/clear": (Trigger, _clear),
+        "~/map/save": (SaveMap, _Saver(log_error)),
+    }
 
 
 def _get_meshes(
     request: GetMeshes.Request, response: GetMeshes.Response, scene: RunningScene
 ) -> None:
     response.meshes = scene.outputs.meshes.of(request.ids)
-    response.success = True
     if not scene.settings.publish.meshes:
         response.message = "the triangles are on ~/mesh_topology, which publish.meshes offers."
 
 
 def _clear(request: Trigger.Request, response: Trigger.Response, scene: RunningScene) -> None:
     if not scene.settings.map.enabled:
-        response.success, response.message = False, _NO_MAP
-        return
+        raise ConfigError(_NO_MAP)
     response.message = f"{scene.outputs.map.clear()} voxels were forgotten."
-    response.success = True
 
 
 class _Saver:
@@ -97,18 +70,15 @@ class _Saver:
         self, request: SaveMap.Request, response: SaveMap.Response, scene: RunningScene
     ) -> None:
         settings = scene.settings
-        response.success = False
         if not settings.map.enabled:
-            response.message = _NO_MAP
-            return
+            raise ConfigError(_NO_MAP)
         if self._running is not None and not self._running.done():
-            response.message = "a map is still being written; expected one at a time. Ask again."
-            return
+            raise OutputError("a map is still being written; expected one at a time. Ask again.")
         # A bad name is refused at once, whatever the disk does.
         response.path = str(map_path(request.name, settings.map.directory))
         done = self._running = self._start(scene.outputs.map, request.name, settings)
         try:
-            path, response.points = done.result(_ANSWER_S)
+            path, response.points = done.result(ANSWER_S)
             response.path = str(path)
         except FutureTimeoutError:
             done.add_done_callback(self._report)
@@ -116,7 +86,6 @@ class _Saver:
         except Human3RError:
             response.path = ""
             raise
-        response.success = True
 
     def _start(self, map_output: MapOutput, name: str, settings: Settings) -> Future:
         done: Future = Future()

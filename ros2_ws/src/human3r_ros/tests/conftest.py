@@ -34,7 +34,8 @@ def pipeline(model_files):
 
     weights, body = map(str, model_files)
     values = {"model.weights": weights, "model.body_model": body, "input.max_age_s": 0.0}
-    made = Pipeline.from_settings(Settings().replace({**values, "model.device": "cpu"}))
+    values |= {"model.device": "cpu", "odometry.source": "network"}
+    made = Pipeline.from_settings(Settings().replace(values))
     yield made
     made.close()
 

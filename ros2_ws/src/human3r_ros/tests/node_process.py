@@ -30,6 +30,8 @@ class NodeProcess(RunningProcess):
         if model_files is not None:
             weights, body = model_files
             command += ["--weights", str(weights), "--body-model", str(body)]
+            # Seeded weights move their camera whatever they see; corners would stand still.
+            command += ["--set", "odometry.source=network"]
         # Tests share their machine; how long frames take is no reason to leave anything out.
         command += ["--set", "diagnostics.max_latency_s=0", *arguments]
         super().__init__(

@@ -174,6 +174,23 @@ def test_a_failure_in_any_step_of_configure_leaves_nothing_behind(
     assert nothing_is_left(made)
 
 
+def test_services_that_were_there_before_one_failed_are_given_back(made, monkeypatch):
+    create, calls = made.node.create_service, []
+
+    def fail_at_the_third(*args, **kwargs):
+        calls.append(args)
+        if len(calls) == 3:
+            raise RuntimeError("no room for a third")
+        return create(*args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(made.node, "create_service", fail_at_the_third)
+        assert made.node.trigger_configure() == Result.ERROR
+    assert len(calls) == 3
+    assert nothing_is_left(made)
+    assert made.node.trigger_configure() == Result.SUCCESS
+
+
 def test_what_configure_has_loaded_is_not_searched_for_garbage(made):
     assert made.node.trigger_configure() == Result.SUCCESS
     assert gc.get_freeze_count() > 0.9 * (gc.get_freeze_count() + len(gc.get_objects()))

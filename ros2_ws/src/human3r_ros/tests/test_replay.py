@@ -32,7 +32,10 @@ SAMPLE = Path(__file__).resolve().parents[4] / "examples" / "sample_bag"
 SAMPLE_IMAGE = "/camera/image_raw/compressed"
 FRAMES = 4
 LATER_NS = 1_800_000_000_000_000_000
-SETTINGS = ("people.min_score=0.05", "model.deterministic=true", "model.input_size=64")
+SETTINGS = (
+    *("people.min_score=0.05", "model.deterministic=true", "model.input_size=64"),
+    "odometry.source=network",
+)
 
 RUN_TWICE = """
 import sys
