@@ -114,13 +114,22 @@ def run(args: argparse.Namespace) -> int:
     ) as source:
         out = Path(args.out) if args.out else Path("out") / _folder_name(source.name)
         with ResultFolder(out) as folder:
-            pipeline = Pipeline.from_settings(settings)
+            pipeline = Pipeline.from_settings(_with_shared_threads(settings))
             note = UNTRAINED if header is not None and header.seed is not None else ""
             writers = _open_writers(folder.part, wanted, pipeline, note)
             found = _process(source, pipeline, writers)
             write_about(folder.part, found, pipeline, source, header)
         print(found.line(folder.path), flush=True)
     return 130 if found.was_interrupted else 0
+
+
+def _with_shared_threads(settings: Settings) -> Settings:
+    """Unless told otherwise, half of the threads for each of two frames: they are at work at once."""
+    import torch
+
+    if settings.model.threads:
+        return settings
+    return settings.replace({"model.threads": max(1, torch.get_num_threads() // 2)})
 
 
 def weights_header(settings: Settings) -> "WeightsHeader | None":
