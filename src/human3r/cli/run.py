@@ -124,7 +124,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _with_shared_threads(settings: Settings) -> Settings:
-    """Unless told otherwise, half of the threads for each of two frames: they are at work at once."""
+    """Unless told otherwise, half of the threads for each of the two frames at work at once."""
     import torch
 
     if settings.model.threads:
