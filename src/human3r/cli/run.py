@@ -113,8 +113,8 @@ def run(args: argparse.Namespace) -> int:
         max_pixels=settings.input.max_pixels,
     ) as source:
         out = Path(args.out) if args.out else Path("out") / _folder_name(source.name)
-        with ResultFolder(out) as folder:
-            pipeline = Pipeline.from_settings(_with_shared_threads(settings))
+        with ResultFolder(out) as folder, _half_of_the_threads(settings):
+            pipeline = Pipeline.from_settings(settings)
             note = UNTRAINED if header is not None and header.seed is not None else ""
             writers = _open_writers(folder.part, wanted, pipeline, note)
             found = _process(source, pipeline, writers)
@@ -123,13 +123,18 @@ def run(args: argparse.Namespace) -> int:
     return 130 if found.was_interrupted else 0
 
 
-def _with_shared_threads(settings: Settings) -> Settings:
-    """Unless told otherwise, half of the threads for each of the two frames at work at once."""
+@contextmanager
+def _half_of_the_threads(settings: Settings) -> Iterator[None]:
+    """Two frames are at work at once: unless settings say otherwise, each has half."""
     import torch
 
-    if settings.model.threads:
-        return settings
-    return settings.replace({"model.threads": max(1, torch.get_num_threads() // 2)})
+    before = torch.get_num_threads()
+    if not settings.model.threads:
+        torch.set_num_threads(max(1, before // 2))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def weights_header(settings: Settings) -> "WeightsHeader | None":
