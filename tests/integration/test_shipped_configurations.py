@@ -193,7 +193,8 @@ def test_the_policy_names_every_service_and_stays_small():
     ours = set()
     for path in (SHARE / "human3r_ros").glob("*.py"):
         # Every offer of a service of ours is written as a name in the node's own namespace.
-        ours |= set(re.findall(r'(?:create_service|offer)\(\s*\w+, "~/([\w/]+)"', path.read_text()))
+        offers = r'(?:create_service\(\s*\w+, "~/([\w/]+)")|(?:"~/([\w/]+)": \()'
+        ours |= {one or other for one, other in re.findall(offers, path.read_text())}
     assert {"reset", "get_meshes"} <= ours
     allowed = enclaves()
     names = f"{LIFECYCLE} {PARAMETERS} {' '.join(ours)}"

@@ -18,6 +18,8 @@ from human3r.streaming.session import StreamSession, View
 from human3r.types import Frame
 
 _HEAD_TOKENS = 8
+_ENCODERS = ("view.", "patch_embed", "enc_", "dino_")
+"""Begins of names of what the first half of the network takes and says."""
 
 
 class Recorder:
@@ -54,7 +56,32 @@ class Recorder:
             "decoder_in": network.dec_blocks[0],
         }.items():
             self._handles.append(module.register_forward_pre_hook(self._keep_inputs(name)))
-        self._handles.append(network.register_forward_pre_hook(self._keep_inputs("view", 4)))
+        self._watch_halves(network)
+
+    def _watch_halves(self, network: Human3R) -> None:
+        """Inputs of every view. The overlap view has the encoders' answers of the one before."""
+        encode, recur = network.encode, network.recur
+        keep_images, keep_state = self._keep_inputs("view", 2), self._keep_inputs("state", 2)
+        is_encoded = False
+
+        def watched_encode(*inputs: Any) -> Any:
+            nonlocal is_encoded
+            keep_images(network, inputs)
+            is_encoded = True
+            return encode(*inputs)
+
+        def watched_recur(encoded: Any, *inputs: Any, **options: Any) -> Any:
+            nonlocal is_encoded
+            keep_state(network, inputs)
+            if not is_encoded:
+                for name, values in self.out.items():
+                    if name.startswith(_ENCODERS):
+                        values.append(values[-1])
+            is_encoded = False
+            return recur(encoded, *inputs, **options)
+
+        network.encode, network.recur = watched_encode, watched_recur
+        self._network = network
 
     def _keep_output(self, name: str) -> Any:
         def hook(_module: Any, _inputs: Any, output: torch.Tensor) -> None:
@@ -72,6 +99,7 @@ class Recorder:
     def remove(self) -> None:
         for handle in self._handles:
             handle.remove()
+        del self._network.encode, self._network.recur
 
 
 def record_stream(
@@ -177,10 +205,10 @@ def _hooked_arrays(
         "img_frame0": out["view.0"][0][0],
         "img_mhmr_frame0": out["view.1"][0][0, :, ::step, ::step],
         "dino_in_frame0": out["dino_in.0"][0][0, :, ::step, ::step],
-        "state_in": torch.cat(out["view.2"]),
-        "mem_in": torch.cat(out["view.3"]),
-        "state_in_stats": _stats(torch.cat(out["view.2"])),
-        "mem_in_stats": _stats(torch.cat(out["view.3"])),
+        "state_in": torch.cat(out["state.0"]),
+        "mem_in": torch.cat(out["state.1"]),
+        "state_in_stats": _stats(torch.cat(out["state.0"])),
+        "mem_in_stats": _stats(torch.cat(out["state.1"])),
         "pose_token_in": torch.cat([x[:, :1] for x in out["decoder_in.0"]]),
         "patch_embed": torch.stack([out["patch_embed"][v][0, head] for v in kept]),
         "enc_block": kept_blocks("enc_block", "enc_block_layers", head),
