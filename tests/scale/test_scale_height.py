@@ -36,8 +36,9 @@ def test_the_height_is_found_through_noise_and_a_wrong_idea_of_up(
     points *= 1 + np.random.default_rng(seed).normal(0, 0.005, (*points.shape[:2], 1))
     believed = pose(z=height_m, pitch=pitch + tilt)
     seen = camera_height(points, up(believed))
-    if np.mean(np.abs(points @ up(camera) + height_m / scale) < 0.05 * height_m / scale) < 0.15:
-        return  # hardly any floor in the picture: None is an answer too
+    is_floor = np.abs(points @ up(camera) + height_m / scale) < 0.05 * height_m / scale
+    if is_floor.mean() < 0.25 or height_m / scale < 0.25:
+        return  # A strip of floor at the horizon, or a camera below the lowest that is looked for.
     assert seen == pytest.approx(height_m / scale, rel=0.04)
 
 
