@@ -105,10 +105,16 @@ class Pipeline:
             prepared: the same frame as ``looking_ahead`` gave it.
 
         Raises:
-            InputError: unusable image, changed size, or a stamp that is not newer.
+            InputError: unusable image, changed size, a stamp that is not newer, or ``prepared`` of
+                another frame.
             NonFiniteError: the network failed on this frame; the state is as before.
         """
         self._check_size(frame)
+        if prepared is not None and prepared.stamp_ns != frame.stamp_ns:
+            raise InputError(
+                f"prepared: made of a frame of stamp {prepared.stamp_ns}, got with a frame of stamp "
+                f"{frame.stamp_ns}; expected the same frame. Pass on what looking_ahead gave."
+            )
         estimate = self.session.push(prepared or frame, update=has_contrast(frame.image))
         began_s = time.perf_counter()
         if frame.intrinsics is not None:

@@ -95,6 +95,14 @@ def test_too_large_images_are_refused_before_any_work(pipeline, golden_frames, m
         next(small.looking_ahead(make_frames(golden_frames[:1])))
 
 
+def test_what_was_made_of_another_frame_is_refused(pipeline, golden_frames, make_frames):
+    made = pipeline()
+    first, second = make_frames(golden_frames[:2])
+    with pytest.raises(InputError, match="expected the same frame"):
+        made.step(second, made.session.prepare(first))
+    assert made.session.frame_index == 0
+
+
 def test_nothing_runs_on_after_closing(make_frames):
     frames = make_frames(np.zeros((3, 8, 8, 3), np.uint8))
     ahead = look_ahead(frames, _prepared, _CPU)
