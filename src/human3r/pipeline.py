@@ -112,7 +112,7 @@ class Pipeline:
         self._check_size(frame)
         if prepared is not None and prepared.stamp_ns != frame.stamp_ns:
             raise InputError(
-                f"prepared: made of a frame of stamp {prepared.stamp_ns}, got with a frame of stamp "
+                f"prepared: made of the frame of stamp {prepared.stamp_ns}, got with that of "
                 f"{frame.stamp_ns}; expected the same frame. Pass on what looking_ahead gave."
             )
         estimate = self.session.push(prepared or frame, update=has_contrast(frame.image))
