@@ -26,10 +26,10 @@ ENVIRONMENT := $(VENV)/.stamp-python $(VENV)/.stamp-torch $(VENV)/.stamp-message
 # MAKEFLAGS may ask for parallel jobs; two pip processes in one environment would collide.
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint bench clean
+.PHONY: help demo test test-slow lint generated docs bench clean
 
 help: ## List the commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "make demo VIDEO=file.mp4    take this video instead"
 	@echo "make demo OUT=out/name      write there (default out/demo)"
@@ -38,19 +38,32 @@ help: ## List the commands
 demo: $(ENVIRONMENT) ## Run node, player and recorder over DDS; bag, video and picture in out/demo
 	$(VENV)/bin/human3r demo $(if $(VIDEO),"$(VIDEO)") --out "$(OUT)" $(ARGS)
 
-test: $(ENVIRONMENT) $(VENV)/.stamp-dev ## Run the whole test suite, two tests at a time
+test: $(ENVIRONMENT) $(VENV)/.stamp-dev ## Run the tests, two at a time
 	$(RUN) -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
-lint: $(ENVIRONMENT) $(VENV)/.stamp-dev ## Check style and format
+test-slow: $(ENVIRONMENT) $(VENV)/.stamp-dev ## Run the tests that take long, which `make test` leaves out
+	$(RUN) -m pytest -n $(WORKERS) --dist loadfile -m slow $(ARGS)
+
+lint: $(ENVIRONMENT) $(VENV)/.stamp-dev ## Check style, format and types
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/pyright --pythonpath $(RUN)
+
+generated: $(ENVIRONMENT) ## Write anew what is generated from the declared settings
+	$(VENV)/bin/human3r settings --markdown > docs/settings.md
+	$(RUN) -m human3r_ros.parameters > $(NODE)/config/human3r.yaml
+	$(RUN) -m human3r_ros.multi.settings > $(NODE)/config/human3r_multi.yaml
+
+docs: $(ENVIRONMENT) $(VENV)/.stamp-docs ## Build the pages of docs/ and of the Python API, into out/docs
+	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --quiet
+	@echo "out/docs/index.html"
 
 bench: $(ENVIRONMENT) ## Measure speed, into out/bench (ARGS=--everything: all of it)
 	$(RUN) benchmarks/bench.py $(ARGS)
 
 clean: ## Remove the environment, all results and all caches
 	rm -rf $(VENV) out build dist .pytest_cache .ruff_cache .hypothesis
-	find src runtime ros2_ws tests benchmarks examples -type d \
+	find src lab runtime ros2_ws tests benchmarks examples -type d \
 		\( -name __pycache__ -o -name '*.egg-info' -o -name build \) -prune -exec rm -rf {} +
 
 $(VENV)/.stamp-python:
@@ -75,14 +88,18 @@ $(VENV)/.stamp-messages: $(VENV)/.stamp-python $(wildcard $(MESSAGES)/msg/*.msg)
 	@touch $@
 
 $(VENV)/.stamp-packages: $(VENV)/.stamp-torch $(VENV)/.stamp-messages pyproject.toml \
-		$(wildcard runtime/pyproject.toml $(NODE)/pyproject.toml $(NODE)/setup.py $(NODE)/setup.cfg) \
+		$(wildcard lab/pyproject.toml runtime/pyproject.toml $(NODE)/pyproject.toml $(NODE)/setup.py $(NODE)/setup.cfg) \
 		$(wildcard $(BRIDGE)/pyproject.toml $(BRIDGE)/setup.py $(BRIDGE)/setup.cfg)
 	@echo "Installing human3r and what it needs"
 	@# Without the option, the pip of Python 3.10 runs the node's setup.py in the old way.
-	$(PIP) --use-pep517 -e . -e ./runtime -e ./$(NODE) -e ./$(BRIDGE)
+	$(PIP) --use-pep517 -e '.[web]' -e ./lab -e ./runtime -e ./$(NODE) -e ./$(BRIDGE)
 	@touch $@
 
 $(VENV)/.stamp-dev: $(VENV)/.stamp-packages
 	@echo "Installing what the tests need"
 	$(PIP) -e '.[dev]'
+	@touch $@
+
+$(VENV)/.stamp-docs: $(VENV)/.stamp-packages
+	$(PIP) -e '.[docs]'
 	@touch $@

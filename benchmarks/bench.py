@@ -9,7 +9,6 @@ things, trust them and the processor times, not the wall times.
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -23,9 +22,9 @@ from bench_core import (
     measure_start,
 )
 from bench_report import draw_plot, write_table
-from environment import describe_environment
 from growth import measure_growth
 from roofline import measure_roofline
+from scaffold import described, parser, write_result
 
 from human3r.atomic import whole_file
 from human3r.model.variants import VARIANTS
@@ -40,12 +39,7 @@ def main() -> int:
     options = _parse()
     device = choose_device(options.device)
     chosen = options.only or (SECTIONS if options.everything else SMALL)
-    result: dict[str, Any] = {
-        "command": "python benchmarks/bench.py " + " ".join(sys.argv[1:]),
-        **describe_environment(),
-        "variant": options.variant,
-        "sections": {},
-    }
+    result = described(variant=options.variant, sections={})
     for name in chosen:
         print(f"measuring: {name}", file=sys.stderr, flush=True)
         result["sections"][name] = _SECTIONS[name](options, device)
@@ -97,21 +91,15 @@ _SECTIONS: dict[str, Callable[[argparse.Namespace, torch.device], dict[str, Any]
 
 
 def _write(result: dict[str, Any], folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, content in (
-        ("bench.json", json.dumps(result, indent=1) + "\n"),
-        ("bench.md", write_table(result)),
-    ):
-        with whole_file(folder / name) as file:
-            file.write(content.encode())
+    write_result(folder / "bench.json", result)
+    with whole_file(folder / "bench.md") as file:
+        file.write(write_table(result).encode())
     draw_plot(result, folder / "bench.png")
 
 
 def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    add = parser.add_argument
+    command = parser(__doc__)
+    add = command.add_argument
     add("--everything", action="store_true", help="all sections, and the published size")
     add("--only", nargs="+", choices=SECTIONS, metavar="SECTION", help=", ".join(SECTIONS))
     add("--variant", default="human3r_mini", choices=list(VARIANTS))
@@ -122,7 +110,7 @@ def _parse() -> argparse.Namespace:
     add("--seconds", type=float, default=10.0, help="per case of node and control")
     add("--device", default="auto")
     add("--out", type=Path, default=Path("out/bench"), metavar="FOLDER")
-    return parser.parse_args()
+    return command.parse_args()
 
 
 if __name__ == "__main__":

@@ -16,7 +16,6 @@ from interleaved import describe, take_turns
 from plain_network import PlainNetwork
 from stages import StageTimer
 from subjects import (
-    build,
     build_as_shipped,
     network_stream,
     seeded_network,
@@ -82,7 +81,7 @@ def measure_session(variant: str, rounds: int, device: torch.device) -> dict[str
 
     A frame after the other, and by turns with that, looking one frame ahead.
     """
-    pipeline = build(variant, device)
+    pipeline = build_as_shipped(variant, device, Settings())
     ahead = Pipeline(pipeline.network, pipeline.body_model, pipeline.settings)
     images = list(clip_images(1280, 720))
     laps: dict[str, list[float]] = {}
@@ -118,7 +117,9 @@ def measure_session(variant: str, rounds: int, device: torch.device) -> dict[str
         "threads": threads,
         "frames_per_s": 1e3 / frame["wall_ms"],
         "frames_per_processor_s": 1e3 / frame["processor_ms"],
-        "stage_ms": {name: 1e3 * statistics.median(values) for name, values in laps.items()},
+        # Means: some stages run on some of the frames only.
+        "stage_ms": {name: 1e3 * sum(values) / len(people) for name, values in laps.items()},
+        "weights": weights_of(variant),
         "people_per_frame": statistics.mean(people),
     }
 
@@ -130,7 +131,7 @@ def _block(images: list[Any], turn: int) -> list[Frame]:
 
 
 def measure_start(device: torch.device, rounds: int = 5) -> dict[str, Any]:
-    """The command's help, and loading the network that comes along."""
+    """The command's help, and loading the bundled network."""
     human3r = str(Path(sys.executable).with_name("human3r"))
     return {
         "help_s": _fastest([human3r, "--help"], rounds),

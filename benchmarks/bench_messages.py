@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import human3r_ros  # noqa: F401 - settles the client library before the messages are imported.
 import numpy as np
@@ -9,13 +10,13 @@ import torch
 from clip import clip_images
 from clouds import made_up_points
 from human3r_ros import convert, scene_messages
-from human3r_ros.tracks import TrackBook
 from rclpy.serialization import serialize_message
 from std_msgs.msg import Header
 from subjects import build, session_stream
 
 from human3r import Settings
-from human3r.config import PeopleSettings
+from human3r.streaming.people import StreamPeople
+from human3r.tracking.tracks import Tracker
 from human3r.types import Intrinsics
 
 _POINTS = 20_000
@@ -27,8 +28,8 @@ def measure_messages(rounds: int, people: int = 5) -> dict[str, float]:
     pipeline = build("human3r_mini", torch.device("cpu"), settings)
     step = session_stream(pipeline, list(clip_images(640, 480)))
     estimate = [step(turn) for turn in range(3)][-1]
-    tracked = TrackBook().update(estimate, PeopleSettings())[:people]
-    statures = pipeline.statures_m(estimate)
+    estimate = StreamPeople(pipeline.body_model, Tracker(), None).update(estimate, settings)
+    estimate = replace(estimate, tracked=estimate.tracked[:people])
     context = convert.FrameContext(
         estimate.stamp_ns,
         "camera",
@@ -41,7 +42,7 @@ def measure_messages(rounds: int, people: int = 5) -> dict[str, float]:
     points, header = made_up_points(_POINTS), Header(frame_id="camera")
 
     def humans() -> object:
-        return convert.human_array(0, tracked, statures, [], context)
+        return convert.human_array(estimate, context)
 
     def cloud() -> object:
         return scene_messages.cloud(points, header, with_labels=True)

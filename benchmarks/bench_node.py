@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from clip import write_clip
-from human3r_ros.child import Child, wait_until
-from human3r_ros.client_session import client_session
-from human3r_ros.demo_inputs import DemoModel, find_model
-from human3r_ros.lifecycle_client import ACTIVE, LifecycleClient
-from human3r_ros.message_class import message_class
-from human3r_ros.private_domain import private_environment
-from human3r_ros.report import percentiles
+from human3r_ros.commands.child import Child, wait_until
+from human3r_ros.commands.client_session import client_session
+from human3r_ros.commands.demo_inputs import DemoModel, find_model
+from human3r_ros.commands.lifecycle_client import ACTIVE, LifecycleClient
+from human3r_ros.commands.message_class import message_class
+from human3r_ros.commands.private_domain import private_environment
+from human3r_ros.commands.report import percentiles
 from node_latency import IMAGE_TOPIC, LISTENED, NODE
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import GetParameters, SetParameters
@@ -44,7 +44,7 @@ class Case:
     rate_hz: int = 5
     compressed: bool = False
     listens: bool = True
-    """Somebody subscribes to every output."""
+    """Subscribes to every output."""
     settings: dict[str, object] = field(default_factory=dict)
 
 

@@ -3,9 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, ImageDraw, ImageFont
+from matplotlib.figure import Figure
 
-_WIDTH, _ROW, _LEFT, _RIGHT = 900, 34, 260, 190
+from human3r.atomic import whole_file
+
 _COLOURS = ("#9aa5b1", "#6b7c8f", "#2a6fbb", "#4a8f5a", "#c8553d")
 
 
@@ -124,7 +125,8 @@ def _session(found: dict[str, Any], variant: str) -> list[str]:
         "processor ms, looking one frame ahead": ahead["processor_ms"],
         "frames per second of processor time": found["frames_per_processor_s"],
         "people per frame": found["people_per_frame"],
-        **{f"{name}, wall ms": value for name, value in found["stage_ms"].items()},
+        "weights": found["weights"],
+        **{f"{name}, wall ms, mean": value for name, value in found["stage_ms"].items()},
     }
     return _pairs(f"Session, {variant}, images of 1280x720", rows, ".2f")
 
@@ -193,31 +195,32 @@ def _number(value: float | None) -> str:
 
 
 def draw_plot(result: dict[str, Any], path: Path) -> None:
-    """Processor time per frame of every way, a bar each; per variant the slowest is full length."""
+    """Processor time per frame of every way, a bar each, a panel per variant."""
     groups = result["sections"].get("network", {})
-    rows = sum(1 + len(found["ways"]) for found in groups.values())
-    if not rows:
+    if not groups:
         return
-    picture = Image.new("RGB", (_WIDTH, 70 + rows * _ROW), "white")
-    draw, font = ImageDraw.Draw(picture), ImageFont.load_default(15)
-    draw.text(
-        (16, 14), "Processor time per frame, network alone", "black", ImageFont.load_default(20)
+    heights = [len(found["ways"]) for found in groups.values()]
+    figure = Figure((9, 0.8 + sum(0.5 + 0.33 * height for height in heights)), layout="constrained")
+    figure.suptitle(
+        "Processor time per frame, network alone\n"
+        f"{result['date']}, {result['cpu']}, commit {result['commit']}, seeded weights",
+        fontsize=10,
     )
-    where = f"{result['date']}, {result['cpu']}, commit {result['commit']}, seeded weights"
-    draw.text((16, 42), where, "#555555", ImageFont.load_default(13))
-    y = 70
-    for variant, found in groups.items():
-        draw.text((16, y + 10), variant, "black", font)
-        y += _ROW
-        longest = max(row["processor_ms"] for row in found["ways"].values())
-        for number, (name, row) in enumerate(found["ways"].items()):
-            length = (_WIDTH - _LEFT - _RIGHT) * row["processor_ms"] / longest
-            draw.text((28, y + 6), name, "#333333", font)
-            colour = _COLOURS[number % len(_COLOURS)]
-            draw.rectangle((_LEFT, y + 4, _LEFT + length, y + _ROW - 6), fill=colour)
-            text = f"{row['processor_ms']:.0f} ms   {row['times_faster_processor']:.2f}x"
-            draw.text((_LEFT + length + 8, y + 6), text, "black", font)
-            y += _ROW
-    partial = path.with_suffix(".tmp")
-    picture.save(partial, format="PNG")
-    partial.replace(path)
+    panels = figure.subplots(len(groups), squeeze=False, height_ratios=heights)[:, 0]
+    for axes, (variant, found) in zip(panels, groups.items(), strict=True):
+        ways = found["ways"]
+        times_ms = [row["processor_ms"] for row in ways.values()]
+        bars = axes.barh(list(ways), times_ms, color=_COLOURS[: len(ways)])
+        axes.bar_label(
+            bars,
+            [
+                f"{r['processor_ms']:.0f} ms  {r['times_faster_processor']:.2f}x"
+                for r in ways.values()
+            ],
+            padding=4,
+        )
+        axes.set_title(variant, loc="left", fontsize=9)
+        axes.set_xlim(0, 1.25 * max(times_ms))
+        axes.invert_yaxis()
+    with whole_file(path) as file:
+        figure.savefig(file, format="png", dpi=100)

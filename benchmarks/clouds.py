@@ -6,19 +6,16 @@ Both ways are measured in turn within one run. On a busy machine the least of ma
 the code costs; the median says how busy the machine was.
 """
 
-import argparse
-import json
 import statistics
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import human3r_ros  # noqa: F401 - settles the client library before the messages are imported.
 import numpy as np
-from environment import describe_environment
 from human3r_ros import scene_messages
 from rclpy.serialization import serialize_message
+from scaffold import described, parser, write_result
 from sensor_msgs.msg import PointField
 from sensor_msgs_py import point_cloud2
 from std_msgs.msg import Header
@@ -32,11 +29,10 @@ HEIGHT, WIDTH, FOCAL = 384, 512, 450.0
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--points", type=int, default=20_000)
-    parser.add_argument("--repeats", type=int, default=200)
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers there, too")
-    options = parser.parse_args()
+    command = parser(__doc__, with_json=True)
+    command.add_argument("--points", type=int, default=20_000)
+    command.add_argument("--repeats", type=int, default=200)
+    options = command.parse_args()
     points, header = made_up_points(options.points), Header(frame_id="camera")
     estimate, scene = room(), SceneSettings(max_points=options.points)
     voxels, static = VoxelMap(0.05, 500_000), select_static_points(room(), SceneSettings())
@@ -52,15 +48,9 @@ def main() -> int:
         "selected, people removed": lambda: select_static_points(estimate, scene),
         "one frame into the map": lambda: voxels.add(static.points, static.colors, 2),
     }
-    result = {
-        "command": "python benchmarks/clouds.py " + " ".join(sys.argv[1:]),
-        **describe_environment(),
-        "points": options.points,
-        "milliseconds": measure(ways, options.repeats),
-    }
+    result = described(points=options.points, milliseconds=measure(ways, options.repeats))
     print_table(result)
-    if options.json:
-        options.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    write_result(options.json, result)
     return 0
 
 
@@ -116,7 +106,7 @@ def made_up_points(count: int) -> PointSet:
 
 
 def room() -> FrameEstimate:
-    """Floor, back wall and nobody, seen at the network's resolution."""
+    """Floor and back wall without people, seen at the network's resolution."""
     v, u = np.mgrid[0:HEIGHT, 0:WIDTH].astype(np.float32)
     rays = np.stack([(u - WIDTH / 2) / FOCAL, (v - HEIGHT / 2) / FOCAL, np.ones_like(u)], -1)
     with np.errstate(divide="ignore"):

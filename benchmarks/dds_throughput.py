@@ -9,13 +9,12 @@ before `publish` to the start of the subscriber's callback.
 import argparse
 import json
 import os
-import platform
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
+from scaffold import described, parser, write_result
 
 WIDTH, HEIGHT = 1280, 720
 CASES = [
@@ -131,23 +130,12 @@ def measure(name, raw, reliable, rate_hz, seconds):
     }
 
 
-def _commit():
-    done = subprocess.run(
-        ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return done.stdout.strip() or "unknown"
-
-
 def main():
     """Run all cases and print a table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seconds", type=float, default=5.0)
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--publish", nargs=3, help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    command = parser(__doc__, with_json=True)
+    command.add_argument("--seconds", type=float, default=5.0)
+    command.add_argument("--publish", nargs=3, help=argparse.SUPPRESS)
+    options = command.parse_args()
     from rclpy_lite.transport import loopback_environment
 
     if options.publish:
@@ -156,19 +144,10 @@ def main():
         return
     os.environ.update(loopback_environment(20 + os.getpid() % 180))
     rows = [measure(*case, options.seconds) for case in CASES]
-    result = {
-        "date": time.strftime("%Y-%m-%d"),
-        "commit": _commit(),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, "
-        f"Python {platform.python_version()}",
-        "image": f"{WIDTH}x{HEIGHT} rgb8",
-        "rows": rows,
-    }
-    if options.json:
-        partial = options.json.with_suffix(".tmp")
-        partial.write_text(json.dumps(result, indent=1) + "\n")
-        partial.replace(options.json)
-    print(f"{result['date']}, commit {result['commit']}, {result['machine']}, {result['image']}")
+    result = described(image=f"{WIDTH}x{HEIGHT} rgb8", rows=rows)
+    write_result(options.json, result)
+    where = f"{result['cpu']}, {result['cores']} cores, Python {result['python']}"
+    print(f"{result['date']}, commit {result['commit']}, {where}, {result['image']}")
     print(f"{'case':30}{'sent':>6}{'got':>6}{'msg/s':>8}{'MB/s':>8}{'p50 ms':>8}{'p95':>8}  cpu")
     for r in rows:
         print(

@@ -2,12 +2,11 @@
 
     python benchmarks/faults.py [--rounds 60] [--out FOLDER]
 
-The node is a process of its own with the network that comes along, on a private DDS domain. It is
+The node is a process of its own with the bundled networks, on a private DDS domain. It is
 configured and cleaned up again and again, interrupted in every state that lasts, and killed while
 images flow. Writes faults.json.
 """
 
-import argparse
 import json
 import os
 import statistics
@@ -17,14 +16,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from human3r_ros.child import Child, wait_until
-from human3r_ros.client_session import client_session
-from human3r_ros.lifecycle_client import ACTIVE, LifecycleClient
-from human3r_ros.private_domain import private_environment
-from human3r_ros.report import environment
+from human3r_ros.commands.child import Child, wait_until
+from human3r_ros.commands.client_session import client_session
+from human3r_ros.commands.lifecycle_client import ACTIVE, LifecycleClient
+from human3r_ros.commands.private_domain import private_environment
+from scaffold import described, parser, write_result
 from soak import IMAGE_TOPIC, NODE, Camera, Reports, node_size
-
-from human3r.atomic import whole_file
 
 _CONFIGURE, _CLEANUP, _ACTIVATE, _DEACTIVATE = 1, 2, 3, 4
 _BEGIN_S, _CHANGE_S, _END_S = 300.0, 120.0, 20.0
@@ -120,26 +117,22 @@ def kill(bench: Bench) -> dict[str, float]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=60)
-    parser.add_argument("--out", type=Path, default=Path("docs/benchmarks"), metavar="FOLDER")
-    options = parser.parse_args()
+    command = parser(__doc__)
+    command.add_argument("--rounds", type=int, default=60)
+    command.add_argument("--out", type=Path, default=Path("docs/benchmarks"), metavar="FOLDER")
+    options = command.parse_args()
     os.environ.update(private_environment())
     with tempfile.TemporaryDirectory() as folder, client_session("faults", spin=True) as session:
         camera = Camera(session.node, 10.0)
         bench = Bench(session, Path(folder))
         camera.start()
-        result = {
-            "command": "python benchmarks/faults.py " + " ".join(sys.argv[1:]),
-            **environment(),
-            "repeated": repeat(bench, options.rounds),
-            "ctrl_c_seconds": interrupt(bench),
-            "killed_seconds": kill(bench),
-        }
+        result = described(
+            repeated=repeat(bench, options.rounds),
+            ctrl_c_seconds=interrupt(bench),
+            killed_seconds=kill(bench),
+        )
         camera.stop()
-    options.out.mkdir(parents=True, exist_ok=True)
-    with whole_file(options.out / "faults.json") as file:
-        file.write((json.dumps(result, indent=1) + "\n").encode())
+    write_result(options.out / "faults.json", result)
     print(json.dumps(result, indent=1))
     return 0
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 from clip import clip_images
-from environment import peak_resident_bytes, resident_bytes
 from interleaved import describe, take_turns
+from scaffold import peak_resident_bytes, resident_bytes
 from subjects import build, session_stream
 
 from human3r import Settings

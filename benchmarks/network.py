@@ -8,16 +8,13 @@ Seeded weights: the arithmetic is that of real ones, the number of people is not
 and, with --json, writes the same numbers with date, hardware, commit and versions.
 """
 
-import argparse
 import json
 import statistics
 import time
 from collections import defaultdict
-from pathlib import Path
 
-import numpy as np
 from clip import clip_images
-from environment import describe_environment, resident_bytes
+from scaffold import described, parser, resident_bytes, write_result
 from stages import StageTimer
 from subjects import build
 
@@ -75,17 +72,16 @@ def print_table(result: dict) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--variant", default="tiny", choices=list(VARIANTS))
-    parser.add_argument("--frames", type=int, default=20)
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--width", type=int, default=640)
-    parser.add_argument("--height", type=int, default=360)
-    parser.add_argument("--memory", action="store_true", help="resident memory at 100 and the end")
-    parser.add_argument("--json", type=Path)
-    args = parser.parse_args()
+    command = parser(__doc__, with_json=True)
+    command.add_argument("--variant", default="tiny", choices=list(VARIANTS))
+    command.add_argument("--frames", type=int, default=20)
+    command.add_argument("--device", default="auto")
+    command.add_argument("--width", type=int, default=640)
+    command.add_argument("--height", type=int, default=360)
+    command.add_argument("--memory", action="store_true", help="resident memory at 100 and the end")
+    args = command.parse_args()
     pipeline = build(args.variant, choose_device(args.device))
-    result = describe_environment() | {"variant": args.variant, "image": [args.width, args.height]}
+    result = described(variant=args.variant, image=[args.width, args.height])
     if args.memory:
         memory = measure_memory(pipeline, args.frames, args.width, args.height)
         result |= memory
@@ -93,8 +89,7 @@ def main() -> None:
     else:
         result |= measure(pipeline, args.frames, args.width, args.height)
         print_table(result)
-    if args.json:
-        args.json.write_text(json.dumps(result, indent=2, default=np.ndarray.tolist) + "\n")
+    write_result(args.json, result)
 
 
 if __name__ == "__main__":

@@ -7,8 +7,6 @@ subscriber listens to every output, so nothing is left out as unwanted. The tabl
 size, percentiles of the time from stamp to publish and of the node's own stages.
 """
 
-import argparse
-import json
 import os
 import sys
 import tempfile
@@ -17,14 +15,15 @@ from pathlib import Path
 from typing import Any
 
 from clip import write_clip
-from human3r_ros.child import Child, wait_until
-from human3r_ros.client_session import client_session
-from human3r_ros.demo_inputs import DemoModel, find_model
-from human3r_ros.lifecycle_client import ACTIVE, LifecycleClient
-from human3r_ros.message_class import message_class
-from human3r_ros.private_domain import private_environment
-from human3r_ros.report import STAGES, environment, percentiles
+from human3r_ros.commands.child import Child, wait_until
+from human3r_ros.commands.client_session import client_session
+from human3r_ros.commands.demo_inputs import DemoModel, find_model
+from human3r_ros.commands.lifecycle_client import ACTIVE, LifecycleClient
+from human3r_ros.commands.message_class import message_class
+from human3r_ros.commands.private_domain import private_environment
+from human3r_ros.commands.report import STAGES, percentiles
 from rclpy.qos import QoSProfile
+from scaffold import described, parser, write_result
 
 SIZES = ((640, 480), (1280, 720))
 NODE, IMAGE_TOPIC = "/human3r", "/camera/image_raw"
@@ -41,21 +40,14 @@ _WARM_UP_FRAMES = 5
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seconds", type=float, default=20.0, help="per image size")
-    parser.add_argument("--rate-hz", type=int, default=10, help="images sent per second")
-    parser.add_argument("--weights", default="", help="default: those that come with human3r")
-    parser.add_argument("--body-model", default="", help="default: the free body of human3r")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers there, too")
-    options = parser.parse_args()
+    command = parser(__doc__, with_json=True)
+    command.add_argument("--seconds", type=float, default=20.0, help="per image size")
+    command.add_argument("--rate-hz", type=int, default=10, help="images sent per second")
+    command.add_argument("--weights", default="", help="default: those that come with human3r")
+    command.add_argument("--body-model", default="", help="default: the free body of human3r")
+    options = command.parse_args()
     model = find_model(options.weights, options.body_model)
-    result = {
-        "command": "python benchmarks/node_latency.py " + " ".join(sys.argv[1:]),
-        **model.summary(),
-        **environment(),
-        "rate_hz_sent": options.rate_hz,
-        "sizes": {},
-    }
+    result = described(**model.summary(), rate_hz_sent=options.rate_hz, sizes={})
     os.environ.update(private_environment())
     with client_session("node_latency", spin=True) as session:
         for width_px, height_px in SIZES:
@@ -70,8 +62,7 @@ def main() -> int:
                 statuses = measure(session.node, model, clip, Path(folder))
             result["sizes"][f"{width_px}x{height_px}"] = describe(statuses)
     print_table(result)
-    if options.json:
-        options.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    write_result(options.json, result)
     return 0
 
 

@@ -6,6 +6,9 @@ serves twice: a benchmark measures the product against it, and tests prove that 
 Do not speed it up.
 """
 
+# pyright: reportAttributeAccessIssue=false, reportIndexIssue=false, reportOperatorIssue=false
+# Layers are reached by name, and torch types any attribute of a module as Tensor or Module.
+
 import math
 from collections.abc import Collection
 

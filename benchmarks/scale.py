@@ -1,29 +1,29 @@
-"""What a calibration and each scale.mode are worth, on streams with known truth. A minute of CPU.
+"""What a calibration and each scale.mode are worth, on the demo clip. Minutes of CPU.
 
     python benchmarks/scale.py [--weights FILE]
 
-The network looks at the clip that comes along, rendered with exact depth, poses and people. The
-last table leaves the network out: the truth itself, in other units and with noise, goes to each
-source of scale, so that the sources' own errors show.
+The clip is rendered with exact depth, poses and people; a robot with odometry, a depth camera and a
+known camera height is made of that truth. Everything runs once per row through the pipeline. The
+last table leaves the networks' scene out: the truth itself, in other units and with noise, goes to
+each source of scale, so that the sources' own errors show.
 """
 
-import argparse
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import numpy as np
 import torch
-from environment import describe_environment
+from human3r_lab.clip_errors import demo_truth
+from human3r_lab.datasets import ViewTruth
+from scaffold import describe_environment, parser
 
-from human3r.body import BodyModel
+from human3r.body import BodyModel, load_body_model
 from human3r.config import Settings
-from human3r.datasets import ViewTruth
-from human3r.demo_clip import demo_clip_path, demo_truth
-from human3r.geometry.known_camera import seen_through
+from human3r.demo_clip import demo_clip_path
 from human3r.io import open_source
-from human3r.pipeline import Pipeline
-from human3r.scale import MetricScale, ScaleSources
+from human3r.pipeline import Pipeline, with_shipped_files
+from human3r.scale import MetricScale, ScaleReport, ScaleSources
 from human3r.types import FrameEstimate, Intrinsics
 
 DRIFT, DEPTH_NOISE, HOLES = 0.02, 0.03, 0.3
@@ -32,24 +32,42 @@ WRONG = 1.25
 """Metres per unit of the made-up network."""
 BODY_JOINTS = 22
 MATCHED_PX = 60.0
+Stream = list[FrameEstimate]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--weights", default="", help="default: the network that comes along")
-    args = parser.parse_args()
+    command = parser(__doc__)
+    command.add_argument("--weights", default="", help="default: the networks of this package")
+    args = command.parse_args()
     print(json.dumps(describe_environment()))
     truth = demo_truth()
-    pipeline = Pipeline.from_settings(
-        Settings().replace({"model.weights": args.weights, "model.device": "cpu"})
-    )
+    settings = Settings().replace({"model.weights": args.weights, "model.device": "cpu"})
+    uncalibrated = run(settings, None)
+    camera = source_camera(truth[0], uncalibrated[0])
+    calibrated = run(settings, camera)
+    body = load_body_model(with_shipped_files(settings).model.body_model, torch.device("cpu"))
+    calibration_table({"none": uncalibrated, "given": calibrated}, truth, camera, body)
+    modes_table(settings, truth, camera, body, [one.stamp_ns for one in calibrated])
+    sources_table(calibrated, truth)
+
+
+def run(
+    settings: Settings, camera: Intrinsics | None, sources: ScaleSources | None = None
+) -> Stream:
+    """The clip through the whole pipeline."""
+    return stream_of(settings, camera, sources)[0]
+
+
+def stream_of(
+    settings: Settings, camera: Intrinsics | None, sources: ScaleSources | None = None
+) -> tuple[Stream, ScaleReport]:
+    """The same, with the report of the scale at the end."""
+    pipeline = Pipeline.from_settings(settings)
+    if sources is not None:
+        pipeline.scale.use(sources)
     with open_source(str(demo_clip_path())) as source:
-        raw = [pipeline.session.push(frame) for frame in source]
-    camera = source_camera(truth[0], raw[0])
-    known = [seen_through(one, camera) for one in raw]
-    calibration_table(raw, known, truth, camera, pipeline.body_model)
-    network_table(known, truth, pipeline.body_model, camera)
-    sources_table(raw, truth)
+        stream = [pipeline.step(replace(frame, intrinsics=camera)) for frame in source]
+    return stream, pipeline.scale.report()
 
 
 def source_camera(view: ViewTruth, estimate: FrameEstimate) -> Intrinsics:
@@ -63,19 +81,20 @@ def source_camera(view: ViewTruth, estimate: FrameEstimate) -> Intrinsics:
 # -- calibration -----------------------------------------------------------------------------------
 
 
-def calibration_table(raw, known, truth, camera: Intrinsics, body: BodyModel) -> None:
-    focal = np.median([one.geometry.source_intrinsics(one.intrinsics).fx for one in raw])
-    print(f"\nfocal length: estimated {focal:.0f} px, true {camera.fx:.0f} px\n")
-    print("| camera_info | joints, px | people, m | scene points, m |")
-    print("| --- | --- | --- | --- |")
-    for name, stream in (("none", raw), ("given", known)):
-        own = [one.geometry.source_intrinsics(one.intrinsics) for one in stream]
-        cameras = own if name == "none" else [camera] * len(stream)
+def calibration_table(
+    streams: dict[str, Stream], truth, camera: Intrinsics, body: BodyModel
+) -> None:
+    print(f"\ntrue focal length: {camera.fx:.0f} px\n")
+    print("| camera_info | focal length | joints, px | people, m | scene points, m |")
+    print("| --- | --- | --- | --- | --- |")
+    for name, stream in streams.items():
         people = list(matched(stream, truth, body, camera))
-        pixels = [px(seen, cameras[i]) - px(true, camera) for i, seen, true in people]
+        own = [one.source_camera for one in stream]
+        pixels = [px(seen, own[i]) - px(true, camera) for i, seen, true in people]
         points = [point_error(e, t, camera) for e, t in zip(stream, truth, strict=True)]
         print(
-            f"| {name} | {np.median([np.linalg.norm(d, axis=-1).mean() for d in pixels]):.1f} "
+            f"| {name} | {np.median([one.fx for one in own]):.0f} "
+            f"| {np.median([np.linalg.norm(d, axis=-1).mean() for d in pixels]):.1f} "
             f"| {np.median([np.linalg.norm(s - t, axis=-1).mean() for _, s, t in people]):.2f} "
             f"| {np.median(points):.2f} |"
         )
@@ -86,7 +105,7 @@ def px(points: np.ndarray, camera: Intrinsics) -> np.ndarray:
 
 
 def matched(stream, truth, body: BodyModel, camera: Intrinsics) -> Iterator[tuple]:
-    """Frame number, joints seen and true joints (22, 3) of everybody found near a true head."""
+    """Frame number, joints seen and true joints (22, 3) of all people found near a true head."""
     for number, (estimate, view) in enumerate(zip(stream, truth, strict=True)):
         true = view.people
         if not len(true):
@@ -154,30 +173,24 @@ def robot(truth, poses: list[np.ndarray], stamps: list[int], width_px: int) -> S
     )
 
 
-def follow(mode: str, stream, sources: ScaleSources) -> tuple[list[FrameEstimate], float, str]:
-    """The scaled stream, the scale measured in it, and what is said of that."""
-    scale = MetricScale(Settings().replace({"scale.mode": mode}), sources)
-    made = [scale.apply(one) for one in stream]
-    report = scale.report()
+def said_of(report: ScaleReport) -> tuple[float, str]:
+    """The scale measured, and its report in words."""
     if report.trouble:
-        return made, np.nan, f"not used: {report.trouble.split(';')[0]}"
+        return np.nan, f"{report.value:.3f}; not measured: {report.trouble.split(';')[0]}"
     if np.isnan(report.measured):
-        return made, np.nan, f"{report.value:g}"
-    return made, report.measured, f"{report.measured:.3f} ± {report.relative_stddev:.1%}"
+        return np.nan, f"{report.value:g}"
+    return report.measured, f"{report.measured:.3f} ± {report.relative_stddev:.1%}"
 
 
-def network_table(stream, truth, body: BodyModel, camera: Intrinsics) -> None:
+def modes_table(settings: Settings, truth, camera: Intrinsics, body: BodyModel, stamps) -> None:
     print("\n| scale.mode | depth, signed | people's distance, signed | scale |")
     print("| --- | --- | --- | --- |")
-    sources = robot(
-        truth,
-        [view.world_from_camera for view in truth],
-        [one.stamp_ns for one in stream],
-        camera.width_px,
-    )
-    late = len(stream) * 2 // 3
-    for mode in ("network", "camera_height", "depth", "odometry"):
-        made, _, words = follow(mode, stream, sources)
+    poses = [view.world_from_camera for view in truth]
+    late = len(truth) * 2 // 3
+    for mode in ("network", "people", "camera_height", "depth", "odometry"):
+        # One robot per row: its depth camera's noise is the same for all.
+        sources = robot(truth, poses, stamps, camera.width_px)
+        made, report = stream_of(settings.replace({"scale.mode": mode}), camera, sources)
         depth = [
             np.nanmedian(e.depth / true_depth(e, t))
             for e, t in zip(made[late:], truth[late:], strict=True)
@@ -186,7 +199,10 @@ def network_table(stream, truth, body: BodyModel, camera: Intrinsics) -> None:
             np.linalg.norm(seen[0]) / np.linalg.norm(true[0])
             for _, seen, true in matched(made[late:], truth[late:], body, camera)
         ]
-        print(f"| {mode} | {np.median(depth) - 1:+.1%} | {np.median(people) - 1:+.1%} | {words} |")
+        print(
+            f"| {mode} | {np.median(depth) - 1:+.1%} | {np.median(people) - 1:+.1%} "
+            f"| {said_of(report)[1]} |"
+        )
 
 
 def sources_table(raw, truth) -> None:
@@ -196,6 +212,7 @@ def sources_table(raw, truth) -> None:
     drive = [arc(i) for i in range(len(truth))]
     hand = [view.world_from_camera for view in truth]
     for mode, words, poses, noise in (
+        ("people", "depth warped by 3 %; people as fitted", hand, 0.03),
         ("camera_height", "depth warped by 3 %", hand, 0.03),
         ("depth", "depth warped by 3 %", hand, 0.03),
         ("odometry", "drives 4 m, drifts by 1 %", drive, 0.01),
@@ -204,7 +221,14 @@ def sources_table(raw, truth) -> None:
     ):
         stream = list(in_other_units(raw, truth, poses, noise))
         stamps, width_px = [one.stamp_ns for one in raw], raw[0].geometry.source_width_px
-        _, measured, said = follow(mode, stream, robot(truth, poses, stamps, width_px))
+        scale = MetricScale(
+            Settings().replace({"scale.mode": mode}),
+            robot(truth, poses, stamps, width_px),
+            people_are_metric=True,
+        )
+        for one in stream:
+            scale.apply(one)
+        measured, said = said_of(scale.report())
         error = "unchanged" if np.isnan(measured) else f"{measured / WRONG - 1:+.1%}"
         print(f"| {mode} | {words} | {error} | {said} |")
 

@@ -1,11 +1,15 @@
-"""Does the node stay as it is? Memory, threads, descriptors and latency over a long stream.
+r"""Does the node stay as it is? Memory, threads, descriptors and latency over a long stream.
 
     python benchmarks/soak.py [--minutes 30] [--rate-hz 10] [--variant tiny] [--out FOLDER]
+    python benchmarks/soak.py --minutes 60 --rate-hz 1.5 --variant default --reset-every-s 900 \
+        --cycle-every-s 1500 --out FOLDER
 
 The node is a process of its own and speaks DDS on this machine only. This process publishes images
 at a steady rate, listens to every output, so that nothing is left out, and reads the node's size
 from the system once per second. Every few minutes it does what a user may do: reset, deactivate and
-activate. Writes soak.json and soak.png; ends with 1 when something grew.
+activate. ``--variant default`` runs what comes with human3r on the demonstration's clip, played
+forwards and backwards, and also watches how large the map is and how many people are alive. Writes
+soak.json and soak.png; ends with 1 when something grew.
 """
 
 import argparse
@@ -17,23 +21,24 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-from human3r_ros.child import Child, wait_until
-from human3r_ros.client_session import client_session
-from human3r_ros.lifecycle_client import ACTIVE, LifecycleClient
-from human3r_ros.message_class import message_class
+from clip import clip_images
+from human3r_ros.commands.child import Child, wait_until
+from human3r_ros.commands.client_session import client_session
+from human3r_ros.commands.lifecycle_client import ACTIVE, LifecycleClient
+from human3r_ros.commands.message_class import message_class
+from human3r_ros.commands.private_domain import private_environment
+from human3r_ros.commands.report import percentiles
 from human3r_ros.outputs import TOPICS
-from human3r_ros.private_domain import private_environment
-from human3r_ros.report import environment, percentiles
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
+from scaffold import described, parser, write_result
 from soak_plot import write_plot
-
-from human3r.atomic import whole_file
 
 NODE, IMAGE_TOPIC = "/human3r", "/camera/image_raw"
 WARM_UP_SHARE = 0.2
@@ -41,7 +46,7 @@ WARM_UP_SHARE = 0.2
 MAX_GROWTH = 0.01
 _SIZE_PX = (320, 240)
 _DEACTIVATE, _ACTIVATE = 4, 3
-_RESET_EVERY_S, _CYCLE_EVERY_S = 60.0, 180.0
+_CLIP_IMAGES = 60
 
 
 @dataclass
@@ -54,40 +59,62 @@ class Sample:
     descriptors: int
     processed: int
     latency_s: float | None
+    map_points: int = 0
+    people: int = 0
+    """In the last message."""
+    ids: int = 0
+    """Since the node started."""
 
 
 def main() -> int:
     options = _parser().parse_args()
     os.environ.update(private_environment())
     with tempfile.TemporaryDirectory() as folder:
-        weights = Path(folder) / f"{options.variant}.safetensors"
-        _run(["weights", "seeded", options.variant, str(weights)])
-        samples, frames = soak(options, weights, Path(folder))
-    result = {
-        "command": "python benchmarks/soak.py " + " ".join(sys.argv[1:]),
-        **environment(),
-        "network": f"{options.variant}, seeded",
-        "minutes": options.minutes,
-        "rate_hz_sent": options.rate_hz,
-        "frames": frames,
+        samples, frames = soak(options, _network(options.variant, Path(folder)), Path(folder))
+    result = described(
+        network=options.variant if options.variant == "default" else f"{options.variant}, seeded",
+        minutes=options.minutes,
+        rate_hz_sent=options.rate_hz,
+        frames=frames,
+        most_map_points=max(sample.map_points for sample in samples),
+        most_people=max(sample.people for sample in samples),
+        ids=samples[-1].ids,
         **judge(samples),
-        "samples": [asdict(sample) for sample in thinned(samples)],
-    }
-    options.out.mkdir(parents=True, exist_ok=True)
-    with whole_file(options.out / "soak.json") as file:
-        file.write((json.dumps(result, indent=1) + "\n").encode())
+        samples=[asdict(sample) for sample in thinned(samples)],
+    )
+    write_result(options.out / "soak.json", result)
     write_plot(options.out / "soak.png", samples, result["verdict"])
     print(json.dumps({name: result[name] for name in ("frames", "growth", "verdict")}, indent=1))
     return 0 if result["is_flat"] else 1
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--minutes", type=float, default=30.0)
-    parser.add_argument("--rate-hz", type=float, default=10.0, help="images sent per second")
-    parser.add_argument("--variant", default="tiny", help="network, with seeded weights")
-    parser.add_argument("--out", type=Path, default=Path("docs/benchmarks/soak"), metavar="FOLDER")
-    return parser
+    command = parser(__doc__)
+    command.add_argument("--minutes", type=float, default=30.0)
+    command.add_argument("--rate-hz", type=float, default=10.0, help="images sent per second")
+    command.add_argument(
+        "--variant",
+        default="tiny",
+        help="network, with seeded weights; default: what comes with human3r, on its clip",
+    )
+    command.add_argument("--reset-every-s", type=float, default=60.0, metavar="S")
+    command.add_argument(
+        "--cycle-every-s", type=float, default=180.0, metavar="S", help="deactivate and activate"
+    )
+    command.add_argument("--out", type=Path, default=Path("docs/benchmarks/soak"), metavar="FOLDER")
+    return command
+
+
+def _network(variant: str, folder: Path) -> list[str]:
+    """Options of ``human3r live`` for the network that is asked for."""
+    if variant == "default":
+        return []
+    weights = folder / f"{variant}.safetensors"
+    _run(["weights", "seeded", variant, str(weights)])
+    options = ["--weights", str(weights), "--set", "people.min_score=0.05"]
+    for part in ("odometry", "people", "scene"):
+        options += ["--set", f"{part}.source=network"]
+    return options
 
 
 def _run(arguments: Sequence[str]) -> None:
@@ -98,22 +125,22 @@ def _run(arguments: Sequence[str]) -> None:
 
 
 def soak(
-    options: argparse.Namespace, weights: Path, folder: Path
+    options: argparse.Namespace, network: Sequence[str], folder: Path
 ) -> tuple[list[Sample], dict[str, int]]:
-    """One sample per second, and how many frames had which fate."""
+    """One sample per second, and how many frames had which outcome."""
     arguments = [
-        "live", "--image", IMAGE_TOPIC, "--weights", str(weights), "--tf-mode", "odometry",
-        "--set", "people.min_score=0.05", "--set", "input.max_age_s=0",
+        "live", "--image", IMAGE_TOPIC, *network, "--tf-mode", "odometry",
+        "--set", "input.max_age_s=0",
     ]  # fmt: skip
     with client_session("soak", spin=True) as session:
         reports = Reports(session.node)
         node = Child("node", arguments, folder / "node.log", {})
         lifecycle = LifecycleClient(session.node, NODE)
-        camera = Camera(session.node, options.rate_hz)
+        camera = Camera(session.node, options.rate_hz, has_clip=options.variant == "default")
         try:
             wait_until(lambda: lifecycle.state() == ACTIVE, [node], 600, "activation")
             camera.start()
-            samples = _watch(session, options.minutes * 60, node, lifecycle, reports)
+            samples = _watch(session, options, node, lifecycle, reports)
             camera.stop()
             node.finish(20)
         finally:
@@ -123,20 +150,25 @@ def soak(
 
 
 def _watch(
-    session: Any, duration_s: float, node: Child, lifecycle: LifecycleClient, reports: "Reports"
+    session: Any,
+    options: argparse.Namespace,
+    node: Child,
+    lifecycle: LifecycleClient,
+    reports: "Reports",
 ) -> list[Sample]:
     samples: list[Sample] = []
+    duration_s = 60 * options.minutes
     start_s = time.monotonic()
     reset = session.node.create_client(message_class("human3r_msgs/srv/Reset"), f"{NODE}/reset")
-    due = {"reset": _RESET_EVERY_S, "cycle": _CYCLE_EVERY_S}
+    due = {"reset": options.reset_every_s, "cycle": options.cycle_every_s}
     while (now_s := time.monotonic() - start_s) < duration_s and not session.stop.is_set():
         node.check_running()
         samples.append(_sample(now_s, node.pid, reports))
         if now_s > due["reset"]:
-            due["reset"] += _RESET_EVERY_S
+            due["reset"] += options.reset_every_s
             reset.call_async(message_class("human3r_msgs/srv/Reset").Request())
         if now_s > due["cycle"]:
-            due["cycle"] += _CYCLE_EVERY_S
+            due["cycle"] += options.cycle_every_s
             for transition in (_DEACTIVATE, _ACTIVATE):
                 lifecycle.change(transition, 20.0)
         time.sleep(max(0.0, start_s + len(samples) - time.monotonic()))
@@ -161,17 +193,21 @@ def _sample(at_s: float, pid: int, reports: "Reports") -> Sample:
         descriptors=descriptors,
         processed=reports.frames["processed"],
         latency_s=reports.take_latency_s(),
+        map_points=reports.map_points,
+        people=reports.people,
+        ids=len(reports.ids),
     )
 
 
 class Camera:
     """Publishes a few pictures in turn from a thread of its own."""
 
-    def __init__(self, node: Node, rate_hz: float) -> None:
+    def __init__(self, node: Node, rate_hz: float, *, has_clip: bool) -> None:
         image = message_class("sensor_msgs/msg/Image")
         self._publisher = node.create_publisher(image, IMAGE_TOPIC, QoSProfile(depth=1))
         self._clock, self._period_s = node.get_clock(), 1.0 / rate_hz
-        self._images = [_picture(image, number) for number in range(16)]
+        pictures = _clip() if has_clip else [_patches(number) for number in range(16)]
+        self._images = [_message(image, pixels) for pixels in pictures]
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._publish, name="camera", daemon=True)
         self.sent = 0
@@ -194,29 +230,50 @@ class Camera:
             next_s += self._period_s
 
 
-def _picture(image: type, number: int) -> Any:
+def _clip() -> list[np.ndarray]:
+    """The clip's first images, forwards and backwards, so that the camera never jumps."""
+    images = list(islice(clip_images(*_SIZE_PX), _CLIP_IMAGES))
+    return [*images, *images[-2:0:-1]]
+
+
+def _patches(number: int) -> np.ndarray:
     """Patches of colour that drift."""
-    width, height = _SIZE_PX
     coarse = np.random.default_rng(7).integers(0, 255, (6, 8, 3), np.uint8)
-    pixels = cv2.resize(np.roll(coarse, number // 4, 1), (width, height))
+    return np.roll(cv2.resize(np.roll(coarse, number // 4, 1), _SIZE_PX), number, 1)
+
+
+def _message(image: type, pixels: np.ndarray) -> Any:
+    height, width = pixels.shape[:2]
     message = image(height=height, width=width, encoding="rgb8", step=3 * width)
     message.header.frame_id = "camera"
-    message.data = np.ascontiguousarray(np.roll(pixels, number, 1)).tobytes()
+    message.data = np.ascontiguousarray(pixels).tobytes()
     return message
 
 
 class Reports:
-    """Listens to every output; keeps counts and latencies of ``~/status`` only."""
+    """Listens to every output; keeps counts, latencies, the map's size and people's ids."""
 
     def __init__(self, node: Node) -> None:
         self.frames = {"processed": 0, "rejected": 0, "failed": 0}
+        self.map_points = self.people = 0
+        self.ids: set[int] = set()
         self._latencies_s: list[float] = []
-        for topic, message_type, profile, _ in TOPICS.values():
-            is_status = topic == "~/status"
-            keep = self._on_status if is_status else _ignore
+        kept = {"status": self._on_status, "humans": self._on_humans, "map": self._on_map}
+        for name, (topic, message_type, profile, _) in TOPICS.items():
             node.create_subscription(
-                message_type, topic.replace("~", NODE), keep, profile, raw=not is_status
+                message_type,
+                topic.replace("~", NODE),
+                kept.get(name, _ignore),
+                profile,
+                raw=name not in kept,
             )
+
+    def _on_humans(self, message: Any) -> None:
+        self.people = len(message.humans)
+        self.ids.update(human.track_id for human in message.humans)
+
+    def _on_map(self, message: Any) -> None:
+        self.map_points = message.width * message.height
 
     def _on_status(self, status: Any) -> None:
         name = {0: "processed", 1: "processed", 2: "rejected", 3: "failed"}.get(status.outcome)

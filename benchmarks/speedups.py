@@ -6,15 +6,14 @@ Sizes are those of the 672S network at 512x288. What was predicted, and what cam
 docs/benchmarks/speedups.md; that both ways say the same is proven by tests.
 """
 
-import argparse
 from collections.abc import Callable
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from environment import describe_environment
 from interleaved import describe, take_turns
 from plain_network import PlainNetwork
+from scaffold import describe_environment, parser
 from scipy.special import logsumexp
 from torch import Tensor
 
@@ -153,9 +152,9 @@ SPEEDUPS = {
 
 @torch.inference_mode()
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=15)
-    rounds = parser.parse_args().rounds
+    command = parser(__doc__)
+    command.add_argument("--rounds", type=int, default=15)
+    rounds = command.parse_args().rounds
     where = describe_environment()
     print(f"{where['date']}, {where['cpu']}, {where['torch_threads']} threads, ", end="")
     print(f"PyTorch {where['torch']}, commit {where['commit']}; processor ms, medians\n")

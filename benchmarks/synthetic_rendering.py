@@ -8,20 +8,16 @@ the camera once per sequence; meshes, drawing and developing once per frame. Cod
 the clock starts. For frames/s on all cores, see what ``human3r synth`` prints.
 """
 
-import argparse
-import json
 import statistics
 import time
 from collections import defaultdict
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-from environment import describe_environment
-
-from human3r.synth import generator, renderer
-from human3r.synth.people.performer import Performer
-from human3r.synth.photo import Photographer
+from human3r_lab.synth import generator, renderer
+from human3r_lab.synth.people.performer import Performer
+from human3r_lab.synth.photo import Photographer
+from scaffold import described, parser, write_result
 
 ONCE = ("_make_scenery", "make_cast", "_set_up", "choose_path")
 KERNELS = ("rasterise_shadow", "rasterise", "mark_samples", "shade", "resolve", "read_centres")
@@ -85,20 +81,18 @@ def measure(width_px: int, height_px: int, sequences: int, frames: int) -> dict[
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--size", default="512x384", help="WIDTHxHEIGHT; default: 512x384")
-    parser.add_argument("--sequences", type=int, default=6)
-    parser.add_argument("--frames", type=int, default=8)
-    parser.add_argument("--json", type=Path, help="write the numbers here")
-    args = parser.parse_args()
+    command = parser(__doc__, with_json=True)
+    command.add_argument("--size", default="512x384", help="WIDTHxHEIGHT; default: 512x384")
+    command.add_argument("--sequences", type=int, default=6)
+    command.add_argument("--frames", type=int, default=8)
+    args = command.parse_args()
     width_px, height_px = map(int, args.size.split("x"))
     numbers = measure(width_px, height_px, args.sequences, args.frames)
     for name, value in numbers.items():
         print(f"{name:42s} {value:8.2f}")
-    report = {"where": describe_environment(), "arguments": vars(args), "numbers": numbers}
-    print(json.dumps(report["where"]))
-    if args.json:
-        args.json.write_text(json.dumps(report, indent=2, default=str))
+    result = described(numbers=numbers)
+    print(f"{result['cpu']}, {result['torch_threads']} threads, commit {result['commit']}")
+    write_result(args.json, result)
 
 
 if __name__ == "__main__":

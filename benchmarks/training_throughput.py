@@ -9,7 +9,6 @@ the cores did, whatever else runs on the machine; wall time counts what was wait
 """
 
 import argparse
-import json
 import time
 from collections import defaultdict
 from contextlib import contextmanager
@@ -17,20 +16,20 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from environment import describe_environment
+from human3r_lab.datasets import PeopleTruth, ViewTruth, open_folder
+from human3r_lab.training.batches import Batch, BatchMaker, Plan, collate, targets_of
+from human3r_lab.training.body_points import BodyPoints
+from human3r_lab.training.forward import forward
+from human3r_lab.training.initial import new_network
+from human3r_lab.training.loader import BatchLoader
+from human3r_lab.training.losses import compute_losses
+from human3r_lab.training.optimiser import Optimiser
+from human3r_lab.training.recipes import choose_parameters, make_recipe
+from human3r_lab.training.run import reuse_memory
+from scaffold import described, parser, write_result
 
 from human3r.body.default import default_body_path
-from human3r.datasets import PeopleTruth, ViewTruth, open_folder
 from human3r.model.variants import VARIANTS
-from human3r.training.batches import Batch, BatchMaker, Plan, collate, targets_of
-from human3r.training.body_points import BodyPoints
-from human3r.training.forward import forward
-from human3r.training.initial import new_network
-from human3r.training.loader import BatchLoader
-from human3r.training.losses import compute_losses
-from human3r.training.optimiser import Optimiser
-from human3r.training.recipes import choose_parameters, make_recipe
-from human3r.training.run import reuse_memory
 from human3r.types import Intrinsics
 
 
@@ -115,44 +114,41 @@ def measure(options: argparse.Namespace) -> dict:
         loader.close()
     images = options.steps * options.batch * options.views
     wall, process = sum(clock.wall_s.values()), sum(clock.process_s.values())
-    return {
-        **describe_environment(),
-        "variant": options.variant,
-        "parameters": sum(p.numel() for p in network.parameters()),
-        "batch": options.batch,
-        "views": options.views,
-        "precision": options.precision,
-        "images_per_s": round(images / wall, 2),
-        "images_per_process_s": round(images / process, 2),
-        "share_of_time_waiting_for_data": round(clock.wall_s["data"] / wall, 4),
-        "process_ms_per_image": {
+    return described(
+        variant=options.variant,
+        parameters=sum(p.numel() for p in network.parameters()),
+        batch=options.batch,
+        views=options.views,
+        precision=options.precision,
+        images_per_s=round(images / wall, 2),
+        images_per_process_s=round(images / process, 2),
+        share_of_time_waiting_for_data=round(clock.wall_s["data"] / wall, 4),
+        process_ms_per_image={
             name: round(1000 * seconds / images, 1) for name, seconds in clock.process_s.items()
         },
-    }
+    )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--variant", default="human3r_mini", choices=list(VARIANTS))
-    parser.add_argument("--data", type=Path, help="folder of sequences; made-up views without it")
-    parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--batch", type=int, default=4)
-    parser.add_argument("--views", type=int, default=4)
-    parser.add_argument("--steps", type=int, default=8)
-    parser.add_argument("--warm-up", type=int, default=2)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--precision", default="float32", choices=("float32", "bfloat16"))
-    parser.add_argument("--threads", type=int, default=0)
-    parser.add_argument("--json", type=Path)
-    options = parser.parse_args()
+    command = parser(__doc__, with_json=True)
+    command.add_argument("--variant", default="human3r_mini", choices=list(VARIANTS))
+    command.add_argument("--data", type=Path, help="folder of sequences; made-up views without it")
+    command.add_argument("--workers", type=int, default=1)
+    command.add_argument("--batch", type=int, default=4)
+    command.add_argument("--views", type=int, default=4)
+    command.add_argument("--steps", type=int, default=8)
+    command.add_argument("--warm-up", type=int, default=2)
+    command.add_argument("--device", default="cpu")
+    command.add_argument("--precision", default="float32", choices=("float32", "bfloat16"))
+    command.add_argument("--threads", type=int, default=0)
+    options = command.parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)
     reuse_memory()
     measured = measure(options)
     for name, value in measured.items():
         print(f"{name:<32} {value}")
-    if options.json:
-        options.json.write_text(json.dumps(measured, indent=2) + "\n")
+    write_result(options.json, measured)
 
 
 if __name__ == "__main__":

@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 
@@ -21,6 +23,31 @@ def test_what_is_no_rgb_image_is_refused(image):
         check_rgb_image(image)
     assert caught.value.expected
     assert caught.value.actual
+
+
+RGB = np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8)
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        RGB.transpose(2, 0, 1),
+        RGB[..., 0],
+        np.dstack([RGB, RGB[..., :1]]),
+        RGB / 255,
+        RGB.astype(np.uint16) << 8,
+        RGB[None],
+    ],
+    ids=["channels first", "grey", "RGBA", "from 0 to 1", "16 bits", "batch"],
+)
+def test_doing_what_the_message_says_makes_an_image(image):
+    with pytest.raises(ShapeError) as caught:
+        check_rgb_image(image)
+    advice = str(caught.value).split("). ")[-1]
+    (code,) = re.findall(r"(?:numpy|images?)[.\[].*?(?=,? or |; |\.$| of its)|\(\d.*(?=\.$)|"
+                         r"\(image.*(?=\.$)", advice)[:1]  # fmt: skip
+    values = {"image": image, "images": image, "numpy": np}
+    assert check_rgb_image(eval(code, values)).shape == RGB.shape
 
 
 def test_an_rgb_image_passes_unchanged():

@@ -2,13 +2,14 @@ import dataclasses
 
 import pytest
 
-from human3r.config import Settings, dump_yaml, iterate, load_yaml
+from human3r.config import Settings
 from human3r.errors import ConfigError
+from human3r.setting import dump_yaml, load_yaml
 
 
 def test_every_default_is_allowed_and_described():
     Settings()
-    for spec in iterate():
+    for spec in Settings.specs().values():
         assert spec.help.endswith("."), spec.name
         assert spec.type in (bool, int, float, str)
 
@@ -98,3 +99,9 @@ def test_a_yaml_value_that_unfolds_to_gigabytes_is_refused_at_once(tmp_path):
     values = load_yaml(path)
     with pytest.raises(ConfigError, match=r"people\.min_score"):
         Settings().replace({"people.min_score": values["people.min_score"]})
+
+
+def test_an_earlier_word_of_a_choice_is_still_read():
+    made = Settings().replace({"odometry.source": "corners"})
+    assert made.odometry.source == "features"
+    assert "corners" not in Settings().spec("odometry.source").choices

@@ -154,7 +154,7 @@ def shared_tuples(levels: int) -> bytes:
         lambda key: b"\x80\x04(" + key[2:] + b"\x91.",  # FROZENSET
     ],
 )
-@pytest.mark.parametrize("key", [shared_tuples(60), b"\x80\x04)" + b"\x85" * 900_000])
+@pytest.mark.parametrize("key", [shared_tuples(60), b"\x80\x04)" + b"\x85" * 200_000])
 def test_a_key_that_would_never_finish_hashing_is_refused(container, key):
     with pytest.raises(pickle.UnpicklingError, match="no text or number"):
         read(container(key))

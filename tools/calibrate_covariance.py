@@ -14,17 +14,17 @@ import logging
 from pathlib import Path
 
 import numpy as np
+from human3r_lab.datasets import open_folder
+from human3r_lab.evaluation.covariance_fit import fit_covariance
+from human3r_lab.evaluation.covariance_samples import pose_errors_of
+from human3r_lab.evaluation.pose_errors import PoseError
+from human3r_lab.evaluation.synthetic_sequences import filed_sequences
+from human3r_lab.evaluation.truth import FreeBodyScheme
 
 from human3r import __version__
 from human3r.body.default import default_body_path
 from human3r.config import Settings
-from human3r.datasets import open_folder
 from human3r.errors import Human3RError, InputError
-from human3r.evaluation.covariance_fit import fit_covariance
-from human3r.evaluation.covariance_samples import pose_errors_of
-from human3r.evaluation.pose_errors import PoseError
-from human3r.evaluation.synthetic_sequences import filed_sequences
-from human3r.evaluation.truth import FreeBodyScheme
 from human3r.model.default import default_weights_path
 from human3r.model.weights_file import sha256_of
 from human3r.pipeline import Pipeline
@@ -125,7 +125,7 @@ def show_cross_check(found: list[Errors]) -> None:
         model = fit_covariance(*joined(found[1 - part :: 2]))
         for state, errors in zip(("seen", "unseen"), joined(found[part::2]), strict=True):
             for error in errors:
-                for name, values in error.in_stddev(model).items():
+                for name, values in error.in_stddev(error.modelled(model)).items():
                     sizes.setdefault((state, name), []).append(np.abs(values))
     print("share of errors inside one and two sigma (wanted 0.683 and 0.954), not fitted to:")
     for (state, name), parts in sizes.items():

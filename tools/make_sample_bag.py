@@ -13,15 +13,16 @@ import cv2
 import human3r_ros  # noqa: F401 - settles the client library before its messages are imported.
 import numpy as np
 from geometry_msgs.msg import TransformStamped
+from human3r_lab.clip_errors import demo_truth
 from human3r_ros import qos
 from human3r_ros.bag_file import BagFile
+from human3r_ros.commands.image_out import camera_info_message, compressed_message
 from human3r_ros.convert import header, pose_from_matrix, time_from_ns
-from human3r_ros.image_out import camera_info_message, compressed_message
 from rclpy.qos import QoSProfile
 from rclpy.serialization import serialize_message
 from tf2_msgs.msg import TFMessage
 
-from human3r.demo_clip import demo_clip_path, demo_truth
+from human3r.demo_clip import demo_clip_path
 from human3r.io import open_source
 from human3r.types import Intrinsics
 

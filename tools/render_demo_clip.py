@@ -6,9 +6,10 @@ Run: python tools/render_demo_clip.py --seed 2 --out src/human3r/data
 import argparse
 from pathlib import Path
 
-from human3r.datasets import ViewTruth
-from human3r.datasets.clip_truth import write_clip_truth
-from human3r.synth.generator import render_sequence
+from human3r_lab.datasets import ViewTruth
+from human3r_lab.datasets.clip_truth import write_clip_truth
+from human3r_lab.synth.generator import render_sequence
+
 from human3r.viewer.video_file import VideoFile
 
 RATE_HZ, SECONDS = 10, 10

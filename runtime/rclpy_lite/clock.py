@@ -123,7 +123,7 @@ class Clock:
     def __new__(cls, *, clock_type: ClockType = ClockType.SYSTEM_TIME) -> "Clock":
         if not isinstance(clock_type, ClockType):
             raise TypeError("Clock type must be a ClockType enum")
-        return super().__new__(ROSClock if clock_type is ClockType.ROS_TIME else cls)
+        return super().__new__(ROSClock if clock_type is ClockType.ROS_TIME else cls)  # pyright: ignore[reportArgumentType]
 
     def __init__(self, *, clock_type: ClockType = ClockType.SYSTEM_TIME) -> None:
         self._clock_type = clock_type

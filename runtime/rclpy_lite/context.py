@@ -183,7 +183,7 @@ def live_contexts() -> list[Context]:
 
 @atexit.register
 def _leave_at_exit() -> None:
-    # Without this a process that just ends stays in everybody's graph until its lease runs out.
+    # Without this a process that just ends stays in the graph of others until its lease runs out.
     for context in live_contexts():
         with contextlib.suppress(Exception):
             context.try_shutdown()

@@ -153,7 +153,7 @@ class _MatchedReader:
 
 
 def default_incompatible_callback(logger: Any, topic: str, is_publisher: bool) -> Callable:
-    """The warning rclpy logs when nobody else cares."""
+    """The warning rclpy logs when there is no other handler."""
     what = (
         "New subscription discovered on topic '{}', requesting incompatible QoS. "
         "No messages will be sent to it."

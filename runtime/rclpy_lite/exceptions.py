@@ -75,7 +75,7 @@ class ParameterException(Exception):
 
 
 class ParameterNotDeclaredException(ParameterException):
-    """A parameter was used that nobody declared."""
+    """A parameter was used that was not declared."""
 
     def __init__(self, parameters: object) -> None:
         super().__init__("Invalid access to undeclared parameter(s)", parameters)

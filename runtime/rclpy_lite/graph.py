@@ -15,7 +15,7 @@ from cyclonedds.builtin import (
 from cyclonedds.core import DDSException, DDSStatus, InstanceState
 
 from rclpy_lite import names
-from rclpy_lite.messages import get_message
+from rclpy_lite.messages import get_message, type_hash
 from rclpy_lite.qos import (
     DurabilityPolicy,
     HistoryPolicy,
@@ -73,14 +73,19 @@ class Graph:
             history=HistoryPolicy.KEEP_ALL, durability=DurabilityPolicy.TRANSIENT_LOCAL
         )
         dds_type = idl_type(_TYPE)
+        # As rmw_dds_common says it; without it every ROS process near us logs a parse error.
+        user_data = f"typehash={type_hash(_TYPE)};".encode()
         self._message = get_message(_TYPE)
         self._writer = participant.create_writer(
-            "ros_discovery_info", dds_type, to_cyclone(profile, b"", True, False), lambda _: None
+            "ros_discovery_info",
+            dds_type,
+            to_cyclone(profile, user_data, True, False),
+            lambda _: None,
         )
         self._reader = participant.create_reader(
             "ros_discovery_info",
             dds_type,
-            to_cyclone(everything, b"", False, True),
+            to_cyclone(everything, user_data, False, True),
             lambda _: self._read_nodes(),
         )
         self._builtin = [

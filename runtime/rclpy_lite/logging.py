@@ -111,7 +111,7 @@ def _write(severity: LoggingSeverity, name: str, message: str, stamp_ns: int, fr
         stream.write(line + "\n")
         stream.flush()
     except (OSError, ValueError):
-        pass  # Nobody can read it any more; that must not stop the node.
+        pass  # The reader is gone; that must not stop the node.
 
 
 def _to_sinks(

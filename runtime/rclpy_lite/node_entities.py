@@ -93,7 +93,7 @@ class NodeEntities:
 
     def _require_alive(self) -> None:
         if self._is_destroyed:
-            raise InvalidHandle(f"node {self._name} was destroyed")
+            raise InvalidHandle(f"node {self._name} was destroyed")  # pyright: ignore[reportAttributeAccessIssue]
 
     def _announce(self) -> None:
         record = getattr(self, "_graph_record", None)

@@ -209,7 +209,7 @@ class QoSPresetProfiles(Enum):
     @classmethod
     def get_from_short_key(cls, name: str) -> QoSProfile:
         """The preset with that name in lower case."""
-        return cls[name.upper()].value
+        return cls[name.upper()].value  # pyright: ignore[reportReturnType]
 
 
 class QoSCompatibility(IntEnum):

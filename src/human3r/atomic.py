@@ -5,6 +5,7 @@ process leaves nothing that looks like a result.
 """
 
 import errno
+import hashlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -118,7 +119,7 @@ def whole_path(path: Path) -> Iterator[Path]:
         with output_errors(path):
             if path.is_dir():
                 raise IsADirectoryError(errno.EISDIR, "is a directory")
-            part.touch()  # What cannot be written is said before the work, not after it.
+            part.touch()  # What cannot be written is reported before the work, not after it.
             yield part
             with part.open("rb") as written:
                 os.fsync(written.fileno())
@@ -191,3 +192,12 @@ class ResultFolder:
             candidate = self._wanted.with_name(name)
             if not candidate.exists() or (candidate.is_dir() and not any(candidate.iterdir())):
                 yield candidate
+
+
+def sha256_of(path: str | Path) -> str:
+    """SHA-256 of a file as 64 hex digits."""
+    digest = hashlib.sha256()
+    with Path(path).open("rb") as stream:
+        while chunk := stream.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()

@@ -6,72 +6,67 @@ Command line flags, YAML files, ROS parameter descriptors, ``config/human3r.yaml
 
 # ruff: noqa: E501 - the help texts below are whole sentences; wrapping them hides the table.
 
-import dataclasses
-import difflib
-import math
-import reprlib
-from collections.abc import Iterator, Mapping
+import re
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
-from human3r.errors import ConfigError
+from human3r.errors import ConfigError, InputError
+from human3r.setting import Declared, TextForm, setting
 
-Value = bool | int | float | str
+NODE = "the node"
+"""Place where a setting has an effect: the ROS node, also under ``live`` and ``demo``."""
+RUN, BAG, EVALUATE = "`human3r run`", "`human3r run --save bag`", "`human3r evaluate`"
+"""The other places."""
 
-_MAX_YAML_BYTES = 1_000_000
+_MESSAGES = (NODE, BAG)
+_STREAMS = (NODE, RUN)
+_LANDMARKS = ("people.source", ("auto", "landmarks"))
+_MONOCULAR = ("scene.source", ("auto", "monocular"))
 
+MAX_SIDE_PX = 1920
+"""Images from files with a longer side are reduced to this, unless told otherwise (``human3r run
+--max-side``, ``human3r.run``): the networks see less anyway."""
 
-def setting(
-    default: Value,
-    help: str,
-    *,
-    unit: str = "",
-    low: float | None = None,
-    high: float | None = None,
-    choices: tuple[str, ...] = (),
-    live: bool = False,
-    ros_only: bool = False,
-) -> Any:
-    """One setting of a section.
+FRAME_NAME = TextForm(
+    "frame name",
+    "a frame name: at most 128 printable characters without blanks and without leading slash",
+    lambda text: (
+        0 < len(text) <= 128
+        and not text.startswith("/")
+        and all(c.isprintable() and not c.isspace() for c in text)
+    ),
+)
+_ID_PREFIX = TextForm(
+    "short word",
+    "a letter, then letters or digits, at most 8; ids become topic and frame names",
+    lambda text: re.fullmatch("[A-Za-z][A-Za-z0-9]{0,7}", text) is not None,
+)
+_SHA256 = TextForm(
+    "SHA-256",
+    "64 hex digits, as `sha256sum FILE` prints them",
+    lambda text: re.fullmatch("[0-9a-fA-F]{64}", text) is not None,
+)
 
-    Args:
-        default: also fixes the type.
-        help: one sentence.
-        unit: SI symbol or word, empty for pure numbers.
-        low: smallest value allowed.
-        high: largest value allowed.
-        choices: the only strings allowed, if not empty.
-        live: may change while the node runs; otherwise only while it is unconfigured.
-        ros_only: matters to the ROS node alone.
-    """
-    return field(
-        default=default,
-        metadata={
-            "help": help,
-            "unit": unit,
-            "low": low,
-            "high": high,
-            "choices": choices,
-            "live": live,
-            "ros_only": ros_only,
-        },
-    )
+_DEVICE = TextForm(
+    "device",
+    "auto, cpu, cuda or cuda:N",
+    lambda text: re.fullmatch("auto|cpu|cuda(:[0-9]{1,3})?", text) is not None,
+)
 
 
 @dataclass(frozen=True)
 class ModelSettings:
-    weights: str = setting(
-        "", "Weights file, safetensors; empty: the small network that comes along."
-    )
+    weights: str = setting("", "Weights file, safetensors; empty: the bundled human3r_mini.")
     sha256: str = setting(
         "",
         "Expected SHA-256 of the weights file, 64 hex digits; empty: known files only are compared.",
+        form=_SHA256,
     )
     body_model: str = setting(
         "", "Body model file in the SMPL-X layout, npz; empty: the free body."
     )
-    device: str = setting("auto", "Where the network runs: auto, cpu, cuda or cuda:N.")
+    device: str = setting(
+        "auto", "Where the network runs: auto, cpu, cuda or cuda:N.", form=_DEVICE
+    )
     input_size: int = setting(
         0,
         "Long side of the network image; 0: the size the weights were made for.",
@@ -106,7 +101,11 @@ class ModelSettings:
         "Bitwise repeatable results on one machine, where PyTorch can; holds for the whole process.",
     )
     warmup_frames: int = setting(
-        1, "Frames run through the network before the first real one.", low=0, high=20
+        1,
+        "Frames run through the network before the first real one.",
+        low=0,
+        high=20,
+        only=(NODE,),
     )
 
 
@@ -116,16 +115,16 @@ class InputSettings:
         "raw",
         "Kind of image topic: raw reads sensor_msgs/Image, compressed reads sensor_msgs/CompressedImage on <image>/compressed.",
         choices=("raw", "compressed"),
-        ros_only=True,
+        only=(NODE,),
     )
     policy: str = setting(
         "newest",
         "newest: an unprocessed frame is replaced by a newer one; every: frames queue.",
         choices=("newest", "every"),
-        ros_only=True,
+        only=(NODE,),
     )
     queue: int = setting(
-        1, "Frames waiting at most; must be 1 with policy newest.", low=1, high=1000, ros_only=True
+        1, "Frames waiting at most; must be 1 with policy newest.", low=1, high=1000, only=(NODE,)
     )
     max_rate_hz: float = setting(
         0.0,
@@ -134,7 +133,7 @@ class InputSettings:
         low=0,
         high=120,
         live=True,
-        ros_only=True,
+        only=_STREAMS,
     )
     max_age_s: float = setting(
         1.0,
@@ -143,22 +142,22 @@ class InputSettings:
         low=0,
         high=60,
         live=True,
-        ros_only=True,
+        only=(NODE,),
     )
     max_pixels: int = setting(
-        8_294_400, "Reject larger images before decoding.", unit="px", low=4096, high=67_108_864
+        33_554_432, "Reject larger images before decoding.", unit="px", low=4096, high=67_108_864
     )
     stamp: str = setting(
         "header",
-        "header: the image's own stamp; receive: time of arrival, for cameras that send zero stamps.",
+        "header: the image's own stamp; receive: time of arrival (of a bag: of recording), for cameras that send zero stamps.",
         choices=("header", "receive"),
-        ros_only=True,
+        only=_STREAMS,
     )
     camera_info: str = setting(
         "optional",
         "required: reject images without a usable calibration; optional: use it where present; ignore.",
         choices=("required", "optional", "ignore"),
-        ros_only=True,
+        only=_STREAMS,
     )
     camera_info_timeout_s: float = setting(
         2.0,
@@ -167,25 +166,34 @@ class InputSettings:
         low=0,
         high=60,
         live=True,
-        ros_only=True,
+        only=(NODE,),
+        when=("input.camera_info", ("required", "optional")),
     )
     camera_matrix: str = setting(
         "auto",
         "Matrix of camera_info that describes the images. K, with its distortion: images as the lens shows them; P: rectified images; auto: P where the last part of the topic's name begins with image_rect, else K.",
         choices=("auto", "K", "P"),
-        ros_only=True,
+        only=_STREAMS,
+    )
+    max_frozen_s: float = setting(
+        1.0,
+        "A picture that has been the same to the last bit for so long is frozen, as where a driver repeats one image: nothing is known from it, people coast; 0: never, for simulators whose images have no noise.",
+        unit="s",
+        low=0,
+        high=3600,
+        live=True,
     )
     undistort: bool = setting(
         False,
         "Take the lens distortion that camera_info describes out of each image before the network.",
-        ros_only=True,
+        only=_STREAMS,
     )
 
 
 @dataclass(frozen=True)
 class SessionSettings:
     reset_on_activate: bool = setting(
-        True, "Forget the recurrent state at every activation.", live=True, ros_only=True
+        True, "Forget the recurrent state at every activation.", live=True, only=(NODE,)
     )
     reset_interval: int = setting(
         0,
@@ -202,7 +210,7 @@ class SessionSettings:
         low=0,
         high=10,
         live=True,
-        ros_only=True,
+        only=_STREAMS,
     )
     gap_reset_s: float = setting(
         0.0,
@@ -211,14 +219,59 @@ class SessionSettings:
         low=0,
         high=3600,
         live=True,
-        ros_only=True,
+        only=_STREAMS,
     )
 
 
 @dataclass(frozen=True)
 class PeopleSettings:
+    source: str = setting(
+        "auto",
+        "Where people come from. network: the recurrent network's own bodies; landmarks: landmark networks and a fit of the body model; auto: landmarks for human3r_mini, network for all others, as published.",
+        choices=("auto", "network", "landmarks"),
+    )
+    detector: str = setting(
+        "movenet",
+        "What finds new people for people.source landmarks. movenet: several people, also small ones; mediapipe: a few large ones.",
+        choices=("movenet", "mediapipe"),
+        when=_LANDMARKS,
+    )
+    detect_every: int = setting(
+        3,
+        "Frames from one run of the detector to the next while people are tracked.",
+        unit="frames",
+        low=1,
+        high=30,
+        when=_LANDMARKS,
+    )
+    max_regions: int = setting(
+        8,
+        "Most people that landmarks are looked for in one frame.",
+        low=1,
+        high=64,
+        when=_LANDMARKS,
+    )
+    landmarks: str = setting(
+        "",
+        "File of another landmark network, made by `human3r weights convert`; empty: the one that comes with human3r.",
+        when=_LANDMARKS,
+    )
+    hands: str = setting(
+        "",
+        "Folder or file with a hand network, made by `human3r weights convert` from the npm package @mediapipe/holistic: wrists and fingers move; empty: fingers stay at rest.",
+        when=_LANDMARKS,
+    )
+    face: str = setting(
+        "",
+        "The same with the face network: the jaw moves; empty: mouths stay shut.",
+        when=_LANDMARKS,
+    )
     min_score: float = setting(
-        0.3, "Head score from which a person counts as seen.", low=0, high=1, live=True
+        0.3,
+        "Head score from which a person of people.source network counts as seen; no effect on landmarks.",
+        low=0,
+        high=1,
+        live=True,
     )
     max_count: int = setting(
         20, "People per frame at most; the highest scores are kept.", low=1, high=100, live=True
@@ -235,7 +288,6 @@ class PeopleSettings:
         low=1,
         high=30,
         live=True,
-        ros_only=True,
     )
     coast_s: float = setting(
         2.5,
@@ -244,7 +296,6 @@ class PeopleSettings:
         low=0,
         high=5,
         live=True,
-        ros_only=True,
     )
     velocity_window_s: float = setting(
         0.4,
@@ -253,19 +304,16 @@ class PeopleSettings:
         low=0.1,
         high=2,
         live=True,
-        ros_only=True,
     )
     visibility: bool = setting(
         True,
         "Test joints against bodies and depth; off: visibility and scene agreement stay open.",
         live=True,
-        ros_only=True,
     )
     constant_shape: bool = setting(
         False,
         "Give each person the average of their first 30 shapes, so that bones keep their lengths.",
         live=True,
-        ros_only=True,
     )
     forget_s: float = setting(
         5.0,
@@ -278,32 +326,70 @@ class PeopleSettings:
     id_prefix: str = setting(
         "h3r",
         "Start of every published id: a letter, then letters or digits, at most 8.",
-        ros_only=True,
+        only=_MESSAGES,
+        form=_ID_PREFIX,
     )
 
 
 @dataclass(frozen=True)
 class SceneSettings:
+    source: str = setting(
+        "auto",
+        "Where depth comes from. network: the recurrent network; monocular: a depth network that sees one image and knows its camera; auto: monocular for human3r_mini, network for all others, as published.",
+        choices=("auto", "network", "monocular"),
+    )
+    every: int = setting(
+        1,
+        "Run the scene network on the first of every so many frames only. People come from every frame, and where odometry.source is features the camera's path too; depth, clouds and map come with the frames that have a scene.",
+        unit="frames",
+        low=1,
+        high=100,
+        live=True,
+        when=_LANDMARKS,
+    )
     min_confidence: float = setting(
         2.0,
         "Points below this network confidence (1 upwards) are left out.",
         low=1,
         high=100,
         live=True,
+        only=_STREAMS,
     )
-    min_range_m: float = setting(0.2, "Nearest point kept.", unit="m", low=0, high=5, live=True)
+    min_range_m: float = setting(
+        0.2,
+        "Nearest point kept.",
+        unit="m",
+        low=0,
+        high=5,
+        live=True,
+        only=_STREAMS,
+    )
     max_range_m: float = setting(
-        8.0, "Farthest point kept.", unit="m", low=0.5, high=100, live=True
+        8.0,
+        "Farthest point kept.",
+        unit="m",
+        low=0.5,
+        high=100,
+        live=True,
+        only=_STREAMS,
     )
     voxel_m: float = setting(
         0.03,
-        "Thin clouds to one point per cube of this side; 0: keep all.",
+        "Thin clouds to one point per voxel of this side; 0: keep all.",
         unit="m",
         low=0,
         high=1,
         live=True,
+        only=_STREAMS,
     )
-    max_points: int = setting(20_000, "Points per cloud at most.", low=100, high=400_000, live=True)
+    max_points: int = setting(
+        20_000,
+        "Points per cloud at most.",
+        low=100,
+        high=400_000,
+        live=True,
+        only=_STREAMS,
+    )
     rate_hz: float = setting(
         0.0,
         "Make depth, masks, clouds and map of at most this many frames per second; 0: of every one.",
@@ -311,7 +397,7 @@ class SceneSettings:
         low=0,
         high=60,
         live=True,
-        ros_only=True,
+        only=_MESSAGES,
     )
     edge_filter: float = setting(
         0.04,
@@ -319,12 +405,14 @@ class SceneSettings:
         low=0,
         high=1,
         live=True,
+        only=_STREAMS,
     )
     remove_people: str = setting(
         "both",
         "What takes people out of the static cloud: the mask, the body meshes, or both.",
         choices=("mask", "body", "both"),
         live=True,
+        only=_STREAMS,
     )
     mask_threshold: float = setting(
         0.1, "Person probability from which a pixel belongs to a person.", low=0, high=1, live=True
@@ -336,6 +424,8 @@ class SceneSettings:
         low=0,
         high=64,
         live=True,
+        only=_STREAMS,
+        when=("scene.remove_people", ("mask", "both")),
     )
     body_margin_m: float = setting(
         0.10,
@@ -344,32 +434,42 @@ class SceneSettings:
         low=0,
         high=1,
         live=True,
+        only=_STREAMS,
+        when=("scene.remove_people", ("body", "both")),
     )
 
 
 @dataclass(frozen=True)
 class MapSettings:
     enabled: bool = setting(
-        True, "Accumulate the static scene in the level frame, people removed.", ros_only=True
+        True, "Accumulate the static scene in the level frame, people removed.", only=_MESSAGES
     )
     voxel_m: float = setting(
-        0.05, "Side of the map's cubes.", unit="m", low=0.01, high=1, ros_only=True
+        0.05,
+        "Side of the map's voxels.",
+        unit="m",
+        low=0.01,
+        high=1,
+        only=_MESSAGES,
+        when=("map.enabled", (True,)),
     )
     max_voxels: int = setting(
         500_000,
-        "Cubes kept at most; those not seen for the longest time go first.",
+        "Voxels kept at most; those not seen for the longest time go first.",
         low=1000,
         high=10_000_000,
-        ros_only=True,
+        only=_MESSAGES,
+        when=("map.enabled", (True,)),
     )
     min_observations: int = setting(
         3,
-        "Frames a cube must have been seen in before it is published or saved.",
+        "Frames a voxel must have been seen in before it is published or saved.",
         unit="frames",
         low=1,
         high=100,
         live=True,
-        ros_only=True,
+        only=_MESSAGES,
+        when=("map.enabled", (True,)),
     )
     radius_m: float = setting(
         15.0,
@@ -378,7 +478,8 @@ class MapSettings:
         low=1,
         high=1000,
         live=True,
-        ros_only=True,
+        only=_MESSAGES,
+        when=("map.enabled", (True,)),
     )
     publish_period_s: float = setting(
         2.0,
@@ -387,27 +488,56 @@ class MapSettings:
         low=0.1,
         high=60,
         live=True,
-        ros_only=True,
+        only=_MESSAGES,
+        when=("map.enabled", (True,)),
+    )
+    obstacle_min_m: float = setting(
+        0.25,
+        "In the occupancy grid, what rises this far above the floor is an obstacle.",
+        unit="m",
+        low=0.02,
+        high=2,
+        live=True,
+        only=(NODE,),
+        when=("map.enabled", (True,)),
+    )
+    obstacle_max_m: float = setting(
+        1.8,
+        "In the occupancy grid, what is higher above the floor than this is no obstacle: the robot's height.",
+        unit="m",
+        low=0.05,
+        high=10,
+        live=True,
+        only=(NODE,),
+        when=("map.enabled", (True,)),
     )
     directory: str = setting(
-        "", "Existing folder that ~/map/save writes to; empty: saving is refused.", ros_only=True
+        "",
+        "Existing folder that ~/map/save writes to; empty: saving is refused.",
+        only=(NODE,),
+        when=("map.enabled", (True,)),
     )
 
 
 @dataclass(frozen=True)
 class FramesSettings:
     level: str = setting(
-        "human3r_odom", "Frame with z up whose origin is the session's first camera.", ros_only=True
+        "human3r_odom",
+        "Frame with z up whose origin is the session's first camera.",
+        only=_MESSAGES,
+        form=FRAME_NAME,
     )
     base: str = setting(
         "",
         "Frame that moves with the camera and gets the TF; empty: climb static transforms from the image's frame.",
-        ros_only=True,
+        only=_MESSAGES,
+        form=FRAME_NAME,
     )
     anchor: str = setting(
         "odom",
         "Fixed frame of the robot, for tf.mode anchored and level.source tf.",
-        ros_only=True,
+        only=(NODE,),
+        form=FRAME_NAME,
     )
 
 
@@ -417,7 +547,7 @@ class TfSettings:
         "none",
         "none: broadcast nothing; odometry: level to base, for a camera without robot TF; anchored: anchor to level, for robots; inverse: base to level, for a quick look on a robot.",
         choices=("none", "odometry", "inverse", "anchored"),
-        ros_only=True,
+        only=(NODE,),
     )
     lookup_timeout_s: float = setting(
         0.05,
@@ -426,7 +556,7 @@ class TfSettings:
         low=0,
         high=1,
         live=True,
-        ros_only=True,
+        only=(NODE,),
     )
     future_offset_s: float = setting(
         0.1,
@@ -435,7 +565,8 @@ class TfSettings:
         low=0,
         high=2,
         live=True,
-        ros_only=True,
+        only=(NODE,),
+        when=("tf.mode", ("anchored",)),
     )
     republish_hz: float = setting(
         0.0,
@@ -444,7 +575,8 @@ class TfSettings:
         low=0,
         high=100,
         live=True,
-        ros_only=True,
+        only=(NODE,),
+        when=("tf.mode", ("anchored",)),
     )
 
 
@@ -454,7 +586,6 @@ class LevelSettings:
         "camera",
         "Where z up comes from. camera: the first camera is level but for level.pitch_rad; tf: frames.anchor is level; floor: the plane under people's feet.",
         choices=("camera", "tf", "floor"),
-        ros_only=True,
     )
     pitch_rad: float = setting(
         0.0,
@@ -468,9 +599,9 @@ class LevelSettings:
 @dataclass(frozen=True)
 class ScaleSettings:
     mode: str = setting(
-        "network",
-        "Where metres come from. network: its own belief; fixed: scale.value; camera_height: the camera's height above the floor; odometry: the robot's own motion, from TF; depth: an aligned depth image on topic depth. The last two need the node.",
-        choices=("network", "fixed", "camera_height", "odometry", "depth"),
+        "auto",
+        "Where metres come from. auto: people where they come from landmarks, network otherwise; network: its own belief; fixed: scale.value; camera_height: the camera's height above the floor; people: bodies that are metric already give the scene their scale; odometry: the robot's own motion, from TF; depth: an aligned depth image on topic depth. The last two need the node.",
+        choices=("auto", "network", "fixed", "camera_height", "people", "odometry", "depth"),
     )
     value: float = setting(
         1.0,
@@ -488,11 +619,30 @@ class ScaleSettings:
 
 
 @dataclass(frozen=True)
+class CameraSettings:
+    focal: str = setting(
+        "auto",
+        "Which focal length counts where the camera is not calibrated. frame: each frame's own, as the network says it; stream: the median of the session's estimates; auto: stream for human3r_mini, frame for all others, as published.",
+        choices=("auto", "frame", "stream"),
+    )
+    estimate_every: int = setting(
+        15,
+        "Where scene.source is monocular, estimate the focal length on a session's first ten frames with depth and then on every so many of them; they give the median of the session, and tell whether a calibration can be right.",
+        unit="frames",
+        low=1,
+        high=1000,
+        live=True,
+        when=_MONOCULAR,
+    )
+
+
+@dataclass(frozen=True)
 class OdometrySettings:
     source: str = setting(
         "auto",
-        "Where the camera's path comes from. network: from the network's camera poses; corners: from corners of the image, outside of people and as deep as the network says, followed from frame to frame; auto: corners for human3r_mini, network for all others, as published.",
-        choices=("auto", "network", "corners"),
+        "Where the camera's path comes from. network: from the network's camera poses; features: from features of the image, outside of people and as deep as the network says, followed from frame to frame; auto: features for human3r_mini, network for all others, as published.",
+        choices=("auto", "network", "features"),
+        renamed={"corners": "features"},
     )
     position_stddev_m: float = setting(
         0.1,
@@ -501,7 +651,7 @@ class OdometrySettings:
         low=1e-6,
         high=1000,
         live=True,
-        ros_only=True,
+        only=(NODE, BAG, EVALUATE),
     )
     rotation_stddev_rad: float = setting(
         0.05,
@@ -510,29 +660,34 @@ class OdometrySettings:
         low=1e-6,
         high=10,
         live=True,
-        ros_only=True,
+        only=(NODE, BAG, EVALUATE),
     )
 
 
 @dataclass(frozen=True)
 class PublishSettings:
     depth: bool = setting(
-        True, "Offer depth/image, depth/camera_info and depth/confidence.", ros_only=True
+        True, "Offer depth/image, depth/camera_info and depth/confidence.", only=_MESSAGES
     )
-    mask: bool = setting(True, "Offer mask/image and mask/labels.", ros_only=True)
-    points: bool = setting(True, "Offer points, people included.", ros_only=True)
-    scene: bool = setting(True, "Offer scene/points, people removed.", ros_only=True)
-    map: bool = setting(True, "Offer map/points, where map.enabled is set.", ros_only=True)
+    mask: bool = setting(True, "Offer mask/image and mask/labels.", only=_MESSAGES)
+    points: bool = setting(True, "Offer points, people included.", only=_MESSAGES)
+    scene: bool = setting(True, "Offer scene/points, people removed.", only=_MESSAGES)
+    map: bool = setting(True, "Offer map/points, where map.enabled is set.", only=_MESSAGES)
     meshes: bool = setting(
         False,
         "Offer meshes and mesh_topology; check the licence of the body model before sharing them.",
-        ros_only=True,
+        only=_MESSAGES,
     )
-    odometry: bool = setting(True, "Offer odometry.", ros_only=True)
+    odometry: bool = setting(True, "Offer odometry.", only=_MESSAGES)
+    image: bool = setting(
+        True,
+        "Offer color/image/compressed and color/camera_info: the image as JPEG, its long side at most 640 pixels, for viewers; false keeps images of people out of bags.",
+        only=_MESSAGES,
+    )
     shape: bool = setting(
         True,
         "Fill in shape and expression coefficients; false protects what is near-biometric.",
-        ros_only=True,
+        only=_MESSAGES,
     )
 
 
@@ -545,7 +700,7 @@ class DiagnosticsSettings:
         low=0.1,
         high=60,
         live=True,
-        ros_only=True,
+        only=(NODE,),
     )
     min_rate_hz: float = setting(
         3.0,
@@ -554,7 +709,7 @@ class DiagnosticsSettings:
         low=0,
         high=120,
         live=True,
-        ros_only=True,
+        only=(NODE,),
     )
     max_latency_s: float = setting(
         0.5,
@@ -563,7 +718,7 @@ class DiagnosticsSettings:
         low=0,
         high=10,
         live=True,
-        ros_only=True,
+        only=(NODE,),
     )
 
 
@@ -575,19 +730,35 @@ class FaultSettings:
         low=1,
         high=1000,
         live=True,
-        ros_only=True,
+        only=_STREAMS,
     )
     policy: str = setting(
         "deactivate",
         "After giving up: deactivate and clean up, or exit with code 3.",
         choices=("deactivate", "exit"),
         live=True,
-        ros_only=True,
+        only=(NODE,),
     )
 
 
 @dataclass(frozen=True)
-class Settings:
+class WebSettings:
+    port: int = setting(
+        -1,
+        "Port of a page that shows people, scene and camera live in 3D, for browsers; 0: any that is free; -1: no page. Needs the extra `web`.",
+        low=-1,
+        high=65535,
+        only=_STREAMS,
+    )
+    host: str = setting(
+        "127.0.0.1",
+        "Address where the page is served; 127.0.0.1: to this machine alone; 0.0.0.0: to every machine in its network, unencrypted and without a password.",
+        only=_STREAMS,
+    )
+
+
+@dataclass(frozen=True, repr=False)
+class Settings(Declared):
     """All settings, by section."""
 
     model: ModelSettings = field(default_factory=ModelSettings)
@@ -600,15 +771,12 @@ class Settings:
     tf: TfSettings = field(default_factory=TfSettings)
     level: LevelSettings = field(default_factory=LevelSettings)
     scale: ScaleSettings = field(default_factory=ScaleSettings)
+    camera: CameraSettings = field(default_factory=CameraSettings)
     odometry: OdometrySettings = field(default_factory=OdometrySettings)
     publish: PublishSettings = field(default_factory=PublishSettings)
     diagnostics: DiagnosticsSettings = field(default_factory=DiagnosticsSettings)
     fault: FaultSettings = field(default_factory=FaultSettings)
-
-    def __post_init__(self) -> None:
-        for spec, value in zip(iterate(), self.flat().values(), strict=True):
-            spec.check(value)
-        self._check_together()
+    web: WebSettings = field(default_factory=WebSettings)
 
     def _check_together(self) -> None:
         if self.scene.min_range_m >= self.scene.max_range_m:
@@ -623,6 +791,7 @@ class Settings:
             )
 
         self._check_scale()
+        self._check_frames()
         if self.input.camera_matrix != "auto" and self.input.camera_info == "ignore":
             raise ConfigError(
                 f"input.camera_matrix is {self.input.camera_matrix} with input.camera_info ignore, "
@@ -654,194 +823,34 @@ class Settings:
                     f"Set scale.mode to {mode}, or leave scale.{name} at {unused}."
                 )
 
-    def flat(self) -> dict[str, Value]:
-        """Dotted name to value, in declaration order."""
-        return {
-            f"{section.name}.{item.name}": getattr(getattr(self, section.name), item.name)
-            for section in dataclasses.fields(self)
-            for item in dataclasses.fields(getattr(self, section.name))
-        }
-
-    def replace(self, values: Mapping[str, Any]) -> "Settings":
-        """These settings with some dotted names changed, checked together.
-
-        Raises:
-            ConfigError: unknown name (the nearest known one is suggested), wrong type, out of
-                range, or a contradiction.
-        """
-        sections: dict[str, dict[str, Value]] = {}
-        specs = {spec.name: spec for spec in iterate()}
-        for name, value in values.items():
-            if name not in specs:
-                near = difflib.get_close_matches(name, specs, n=1)
-                hint = f"did you mean {near[0]}?" if near else "docs/settings.md lists all."
-                raise ConfigError(f"{name} is no setting of human3r; {hint}")
-            section, _, key = name.partition(".")
-            sections.setdefault(section, {})[key] = specs[name].coerce(value)
-        return dataclasses.replace(
-            self,
-            **{
-                section: dataclasses.replace(getattr(self, section), **changed)
-                for section, changed in sections.items()
-            },
-        )
-
-
-@dataclass(frozen=True)
-class SettingSpec:
-    """The declaration of one setting."""
-
-    name: str
-    """Dotted name, for example ``scene.voxel_m``."""
-    default: Value
-    help: str
-    unit: str
-    low: float | None
-    high: float | None
-    choices: tuple[str, ...]
-    live: bool
-    ros_only: bool
+    def _check_frames(self) -> None:
+        names = {"frames.level": self.frames.level, "frames.base": self.frames.base}
+        if self.needs_anchor:
+            names["frames.anchor"] = self.frames.anchor
+        for name, value in names.items():
+            other = next((key for key in names if key != name and names[key] == value), None)
+            if value and other is not None:
+                raise ConfigError(
+                    f"{name} and {other} are both {value!r}; expected two frames. Change one."
+                )
 
     @property
-    def type(self) -> type:
-        """bool, int, float or str."""
-        return type(self.default)
-
-    def coerce(self, value: Any) -> Value:
-        """``value`` as this setting's type; integers pass as floats, text is never parsed.
-
-        Raises:
-            ConfigError: another type.
-        """
-        if self.type is float and isinstance(value, int) and not isinstance(value, bool):
-            return float(value)
-        if type(value) is not self.type:
-            raise ConfigError(
-                f"{self.name}: expected {self.type.__name__}, got {type(value).__name__} "
-                f"{reprlib.repr(value)}."
-            )
-        return value
-
-    def parse(self, text: str) -> Value:
-        """``text`` from a command line as this setting's type.
-
-        Raises:
-            ConfigError: not readable as that type.
-        """
-        if self.type is str:
-            return text
-        if self.type is bool:
-            words = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
-            if text.lower() in words:
-                return words[text.lower()]
-        else:
-            try:
-                return self.type(text)
-            except ValueError:
-                pass
-        raise ConfigError(f"{self.name}: expected {self.type.__name__}, got {text!r}.")
-
-    def check(self, value: Value) -> None:
-        """Nothing, when the value is allowed.
-
-        Raises:
-            ConfigError: wrong type, not finite, out of range, or none of the choices.
-        """
-        self.coerce(value)
-        if self.choices and value not in self.choices:
-            raise ConfigError(
-                f"{self.name} is {reprlib.repr(value)}; expected one of {', '.join(self.choices)}."
-            )
-        if isinstance(value, float) and not math.isfinite(value):
-            raise ConfigError(f"{self.name} is {value}; expected a finite number.")
-        if isinstance(value, str):
-            return
-        too_low = self.low is not None and value < self.low
-        too_high = self.high is not None and value > self.high
-        if too_low or too_high:
-            raise ConfigError(
-                f"{self.name} is {value}{self.unit and ' ' + self.unit}; "
-                f"expected {self.low} to {self.high}."
-            )
+    def needs_anchor(self) -> bool:
+        """Whether the robot's TF is asked where the camera is in ``frames.anchor``."""
+        return self.tf.mode == "anchored" or self.level.source == "tf"
 
 
-def iterate() -> Iterator[SettingSpec]:
-    """The declaration of every setting, in order."""
-    for section in dataclasses.fields(Settings):
-        section_type: Any = section.default_factory
-        for item in dataclasses.fields(section_type):
-            yield SettingSpec(
-                name=f"{section.name}.{item.name}", default=item.default, **item.metadata
-            )
-
-
-def load_yaml(path: str | Path) -> dict[str, Any]:
-    """Dotted names and values from a YAML file of sections.
-
-    A ROS 2 parameter file is accepted too: the one node's ``ros__parameters`` are taken.
+def settings_of(given: object) -> Settings:
+    """Settings that were given; None means the defaults.
 
     Raises:
-        ConfigError: unreadable file or not a mapping.
+        InputError: something else.
     """
-    import yaml
-
-    if not Path(path).is_file():
-        raise ConfigError(f"{path}: no such file; expected YAML settings. Check the path.")
-    try:
-        with Path(path).open("rb") as file:
-            text = file.read(_MAX_YAML_BYTES + 1)
-        if len(text) > _MAX_YAML_BYTES:
-            raise ValueError(f"more than {_MAX_YAML_BYTES} bytes")
-        document = yaml.safe_load(text.decode("utf-8"))
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-        raise ConfigError(
-            f"{path}: cannot be read as YAML settings: {error}. `human3r settings` prints an "
-            "example."
-        ) from error
-    if document is None:
-        return {}
-    if not isinstance(document, dict):
-        raise ConfigError(f"{path}: expected a mapping of sections, got {type(document).__name__}.")
-    if len(document) == 1:
-        only = next(iter(document.values()))
-        if isinstance(only, dict) and set(only) == {"ros__parameters"}:
-            document = only["ros__parameters"] or {}
-    flat: dict[str, Any] = {}
-    for section, content in document.items():
-        if isinstance(content, dict):
-            flat.update({f"{section}.{key}": value for key, value in content.items()})
-        else:
-            flat[str(section)] = content
-    return flat
-
-
-def dump_yaml(settings: Settings, *, with_help: bool = False) -> str:
-    """The settings as YAML text that ``load_yaml`` reads back."""
-    import yaml
-
-    lines: list[str] = []
-    values = settings.flat()
-    section = ""
-    for spec in iterate():
-        head, _, key = spec.name.partition(".")
-        if head != section:
-            section = head
-            lines.append(f"{section}:")
-        if with_help:
-            lines.append(f"  # {spec.help} {describe_range(spec)}".rstrip())
-        text = yaml.safe_dump({key: values[spec.name]}, default_flow_style=False).strip()
-        lines.append(f"  {text}")
-    return "\n".join(lines) + "\n"
-
-
-def describe_range(spec: SettingSpec) -> str:
-    """Unit, bounds or choices in a few words; empty when anything goes."""
-    if spec.choices:
-        return "One of " + ", ".join(spec.choices) + "."
-    if spec.low is not None:
-        low, high = (
-            str(int(bound)) if float(bound).is_integer() else str(bound)
-            for bound in (spec.low, spec.high)
+    if given is None:
+        return Settings()
+    if not isinstance(given, Settings):
+        raise InputError(
+            f"settings is {type(given).__name__}; expected Settings or None. Make them with "
+            "Settings().replace({'model.device': 'cpu'}) or Settings(model=ModelSettings(...))."
         )
-        return f"{low} to {high}{spec.unit and ' ' + spec.unit}."
-    return ""
+    return given

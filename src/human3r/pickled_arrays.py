@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from human3r.npz import MAX_ARRAY_BYTES
 from human3r.pickles import InertObject, attributes, made_by
 
-MAX_ARRAY_BYTES = 1 << 30
-"""Absolute bound on one array; the largest of SMPL-X in double precision has 122 MB."""
 _MAX_AXES = 8
 
 

@@ -173,23 +173,23 @@ class _InertUnpickler(pickle._Unpickler):
     # Putting a key into a dict or set hashes it. The operands stand on ``stack``.
 
     def load_setitem(self) -> None:
-        self._check_keys(self.stack[-2:-1])
+        self._check_keys(self.stack[-2:-1])  # pyright: ignore[reportAttributeAccessIssue]
         super().load_setitem()  # pyright: ignore[reportAttributeAccessIssue]
 
     def load_setitems(self) -> None:
-        self._check_keys(self.stack[::2])
+        self._check_keys(self.stack[::2])  # pyright: ignore[reportAttributeAccessIssue]
         super().load_setitems()  # pyright: ignore[reportAttributeAccessIssue]
 
     def load_dict(self) -> None:
-        self._check_keys(self.stack[::2])
+        self._check_keys(self.stack[::2])  # pyright: ignore[reportAttributeAccessIssue]
         super().load_dict()  # pyright: ignore[reportAttributeAccessIssue]
 
     def load_additems(self) -> None:
-        self._check_keys(self.stack)
+        self._check_keys(self.stack)  # pyright: ignore[reportAttributeAccessIssue]
         super().load_additems()  # pyright: ignore[reportAttributeAccessIssue]
 
     def load_frozenset(self) -> None:
-        self._check_keys(self.stack)
+        self._check_keys(self.stack)  # pyright: ignore[reportAttributeAccessIssue]
         super().load_frozenset()  # pyright: ignore[reportAttributeAccessIssue]
 
     def _check_keys(self, keys: list[object]) -> None:

@@ -10,7 +10,8 @@ import pytest
 import scipy.sparse
 import torch
 
-from human3r.body import load_body_model, npz
+from human3r import npz
+from human3r.body import load_body_model
 from human3r.body.convert import convert_body, describe_body
 from human3r.errors import BodyModelError, DeviceError, OutputError
 from tests import synthetic_smplx
@@ -177,7 +178,7 @@ def test_other_files_are_refused(tmp_path, arrays, save):
     with pytest.raises(BodyModelError, match=r"is a pickle.*human3r body convert"):
         load_body_model(pkl)
     disguised = pkl.rename(tmp_path / "disguised.npz")
-    with pytest.raises(BodyModelError, match=r"no npz file.*human3r body convert"):
+    with pytest.raises(BodyModelError, match=r"is a pickle.*human3r body convert"):
         load_body_model(disguised)
     whole = save(arrays).read_bytes()
     part = tmp_path / "part.npz"
@@ -380,7 +381,7 @@ def test_a_truncated_pickle_is_refused(arrays, tmp_path):
     data = pickle.dumps(arrays)
     for length in (0, 1, 100, len(data) // 2, len(data) - 1):
         path.write_bytes(data[:length])
-        with pytest.raises(BodyModelError, match="cannot be read as a pickle"):
+        with pytest.raises(BodyModelError, match=r"cannot be read as a pickle|is an empty file"):
             convert_body(path, tmp_path / "out.npz")
 
 

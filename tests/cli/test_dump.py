@@ -35,7 +35,13 @@ def few_frames(golden_frames, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "stream", ["tiny_landscape.fp32", "tiny_ttt_reset.fp32", "tiny_ttt_reset.fp16"]
+    "stream",
+    [
+        "tiny_landscape.fp32",
+        # The same numbers without the command: tests/streaming/test_golden_streams.py.
+        pytest.param("tiny_ttt_reset.fp32", marks=pytest.mark.slow),
+        pytest.param("tiny_ttt_reset.fp16", marks=pytest.mark.slow),
+    ],
 )
 def test_dump_repeats_the_golden_files(stream, weights_file, body_file, tmp_path, capsys):
     options = golden_settings(stream)

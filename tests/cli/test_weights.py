@@ -51,6 +51,16 @@ def test_options_of_convert_arrive(tmp_path):
         run("convert", str(path), target, "--human-size", "672")
 
 
+def test_packages_of_people_networks_are_told_from_checkpoints(tmp_path):
+    package, checkpoint = tmp_path / "p.tgz", tmp_path / "pytorch_model.bin"
+    package.write_bytes(b"no package")
+    torch.save({"model": {"x": torch.ones(2, 3)}}, checkpoint)
+    with pytest.raises(WeightsError, match="expected a package of npm"):
+        run("convert", str(package), str(tmp_path / "out"))
+    with pytest.raises(WeightsError, match="cls_token is missing"):
+        run("convert", str(checkpoint), str(tmp_path / "w.safetensors"))
+
+
 def test_help_needs_no_torch():
     code = (
         "import argparse, sys; from human3r.cli import body, weights;"

@@ -5,13 +5,18 @@ import os
 import numpy as np
 import pytest
 import torch
+from human3r_lab.datasets import ViewTruth
+from human3r_lab.datasets.bedlam import SOMEBODY, TEST_SCENES, open_bedlam
+from human3r_lab.datasets.bedlam_files import (
+    engine_camera,
+    read_cameras,
+    read_exr_depth,
+    read_labels,
+)
 from scipy.spatial.transform import Rotation
 
 from human3r.body import load_body_model
 from human3r.body.default import default_body_path
-from human3r.datasets import ViewTruth
-from human3r.datasets.bedlam import SOMEBODY, TEST_SCENES, open_bedlam
-from human3r.datasets.bedlam_files import engine_camera, read_cameras, read_exr_depth, read_labels
 from human3r.errors import InputError
 from tests.datasets import published
 

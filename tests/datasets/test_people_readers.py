@@ -6,12 +6,12 @@ import re
 
 import numpy as np
 import pytest
+from human3r_lab.datasets.emdb import open_emdb
+from human3r_lab.datasets.pickled_annotations import read_pickled
+from human3r_lab.datasets.rich import open_rich
+from human3r_lab.datasets.threedpw import open_threedpw
 from scipy.sparse import csc_matrix, csr_matrix
 
-from human3r.datasets.emdb import open_emdb
-from human3r.datasets.pickled_annotations import read_pickled
-from human3r.datasets.rich import open_rich
-from human3r.datasets.threedpw import open_threedpw
 from human3r.errors import InputError
 from tests.datasets import published
 

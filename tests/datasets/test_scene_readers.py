@@ -4,11 +4,11 @@ import re
 
 import numpy as np
 import pytest
+from human3r_lab.datasets.files import nearest, read_depth_png, read_rgb
+from human3r_lab.datasets.kitti import crop, open_kitti
+from human3r_lab.datasets.sintel import open_sintel, read_cam, read_dpt
+from human3r_lab.datasets.tum import open_bonn, open_tum_dynamics
 
-from human3r.datasets.files import nearest, read_depth_png, read_rgb
-from human3r.datasets.kitti import crop, open_kitti
-from human3r.datasets.sintel import open_sintel, read_cam, read_dpt
-from human3r.datasets.tum import open_bonn, open_tum_dynamics
 from human3r.errors import InputError
 from tests.datasets import published
 

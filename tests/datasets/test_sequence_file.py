@@ -4,9 +4,9 @@ import dataclasses
 
 import numpy as np
 import pytest
+from human3r_lab.datasets import PeopleTruth, SequenceFile, ViewTruth, open_folder, write_sequence
 from safetensors.numpy import save_file
 
-from human3r.datasets import PeopleTruth, SequenceFile, ViewTruth, open_folder, write_sequence
 from human3r.errors import InputError
 from human3r.types import Intrinsics
 

@@ -5,12 +5,14 @@ import signal
 import time
 
 import numpy as np
+from human3r_lab.datasets import PeopleTruth, ViewTruth
 
-from human3r.datasets import PeopleTruth, ViewTruth
 from human3r.types import Intrinsics
 
 
-def render(seed, *, frames, kill_at=None, raise_at=None, slow_s=0.0, **options):
+def render(
+    seed, *, frames, kill_at=None, raise_at=None, slow_s=0.0, width_px=96, height_px=64, **options
+):
     """Grey views without people, as bright as the seed; options say when to die."""
     for number in range(frames):
         if number == kill_at:
@@ -20,10 +22,10 @@ def render(seed, *, frames, kill_at=None, raise_at=None, slow_s=0.0, **options):
             raise ValueError("told to fail")
         time.sleep(slow_s)
         yield ViewTruth(
-            image=np.full((64, 96, 3), seed, np.uint8),
-            depth_m=np.full((64, 96), 3, np.float32),
-            person_index=np.zeros((64, 96), np.uint8),
-            intrinsics=Intrinsics(80.0, 80.0, 47.5, 31.5, 96, 64),
+            image=np.full((height_px, width_px, 3), seed, np.uint8),
+            depth_m=np.full((height_px, width_px), 3, np.float32),
+            person_index=np.zeros((height_px, width_px), np.uint8),
+            intrinsics=Intrinsics(80.0, 80.0, 47.5, 31.5, width_px, height_px),
             world_from_camera=np.eye(4),
             people=PeopleTruth.nobody(),
             stamp_ns=(number + 1) * 100_000_000,

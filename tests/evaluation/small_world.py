@@ -6,14 +6,15 @@ from types import SimpleNamespace
 
 import numpy as np
 import torch
+from human3r_lab.datasets import PeopleTruth, ViewTruth
+from human3r_lab.evaluation.runner import evaluate
+from human3r_lab.evaluation.truth import FreeBodyScheme
+from scipy.spatial.transform import Rotation
 
 from human3r.body import load_body_model
 from human3r.body.default import default_body_path
 from human3r.config import Settings
-from human3r.datasets import PeopleTruth, ViewTruth
 from human3r.errors import InputError, NonFiniteError
-from human3r.evaluation.runner import evaluate
-from human3r.evaluation.truth import FreeBodyScheme
 from human3r.geometry.rigid import invert, transform_points
 from human3r.streaming.preprocess import fit_geometry, resize_and_crop
 from human3r.types import BodyParameters, Frame, FrameEstimate, Intrinsics, PersonEstimate
@@ -157,12 +158,18 @@ class Told:
     """People who are not found."""
     invented: int = 0
     """Copies of the first person, beside the image."""
+    turn_rad: float = 0.0
+    """Every body is turned to its left by this, about its long axis and its head."""
+    lean_rad: float = 0.0
+    """Every body leans forward by this."""
     track_of: dict[int, dict[int, int]] | None = None
     """Frame number: person id to track id; otherwise the person's id."""
     failing: tuple[int, ...] = ()
     """Frames on which the network fails."""
     not_finite: tuple[int, ...] = ()
     """People whose body is NaN."""
+    stddev_m: float = 0.0
+    """Of place, and in rad of orientation, as people themselves say; 0: they say nothing."""
 
 
 class ToldPipeline:
@@ -176,11 +183,13 @@ class ToldPipeline:
         self._told = told or Told()
         self.num_resets = 0
 
-    def reset(self) -> None:
+    def reset(self, *, keep_scale: bool) -> None:
+        assert not keep_scale, "one sequence's scale must not reach the next one"
         self.num_resets += 1
 
     def step(self, frame: Frame) -> FrameEstimate:
         number, truth = self._views[frame.stamp_ns]
+        assert frame.image.shape == truth.image.shape
         if number in self._told.failing:
             raise NonFiniteError("told to fail")
         return estimate(truth, self._told, number)
@@ -209,27 +218,35 @@ def estimate(truth: ViewTruth, told: Told | None = None, number: int = 0) -> Fra
         person_probability=(truth.person_index > 0)[area].astype(np.float32),
         world_from_camera=pose,
         intrinsics=geometry.network_intrinsics(camera),
+        estimated_focal_px=geometry.network_intrinsics(camera).fx,
         people=tuple(_told_people(truth, told, number)),
     )
 
 
 def _told_people(truth, told, number):
-    joints, vertices = posed(truth.people)
+    people = _turned(truth.people, told)
+    joints, vertices = posed(people)
     tracks = (told.track_of or {}).get(number, {})
-    for row, person in enumerate(truth.people.person_ids.tolist()):
+    for row, person in enumerate(people.person_ids.tolist()):
         if person in told.missed:
             continue
-        shift = (told.scale - 1) * truth.people.head_camera[row] + np.array(told.head_shift_m)
+        shift = (told.scale - 1) * people.head_camera[row] + np.array(told.head_shift_m)
         if person in told.not_finite:
             shift = shift * np.nan
-        yield _told_person(truth, row, tracks.get(person, person), joints, vertices, shift)
+        yield _told_person(people, row, tracks.get(person, person), joints, vertices, shift, told)
     for copy in range(told.invented):
         aside = np.array([50.0 + 5 * copy, 0, 0])
-        yield _told_person(truth, 0, 900 + copy, joints, vertices, aside)
+        yield _told_person(people, 0, 900 + copy, joints, vertices, aside, told)
 
 
-def _told_person(truth, row, track, joints, vertices, shift):
-    people = truth.people
+def _turned(people, told):
+    turn = Rotation.from_euler("YX", [told.turn_rad, told.lean_rad]).as_matrix()
+    rotations = people.rotations.copy()
+    rotations[:, 0] = rotations[:, 0] @ turn.astype(np.float32)
+    return replace(people, rotations=rotations)
+
+
+def _told_person(people, row, track, joints, vertices, shift, told):
     head = people.head_camera[row] + shift
     return PersonEstimate(
         track_id=track,
@@ -238,7 +255,12 @@ def _told_person(truth, row, track, joints, vertices, shift):
         body=BodyParameters(people.rotations[row], people.betas[row], people.expression[row], head),
         joints_camera=(joints[row] + shift).astype(np.float32),
         vertices_camera=(vertices[row] + shift).astype(np.float32),
+        covariance=_told_covariance(told),
     )
+
+
+def _told_covariance(told):
+    return told.stddev_m**2 * np.eye(6, dtype=np.float32).ravel() if told.stddev_m else None
 
 
 @dataclass
@@ -249,12 +271,13 @@ class ToldSequence:
     truths: list[ViewTruth]
     group: str = "easy"
     breaks_after: int | None = None
+    scheme: FreeBodyScheme | None = None
 
     def __len__(self) -> int:
         return len(self.truths)
 
     def views(self):
-        scheme = FreeBodyScheme(free_body())
+        scheme = self.scheme or FreeBodyScheme(free_body())
         for number, truth in enumerate(self.truths):
             if number == self.breaks_after:
                 raise InputError("the file is damaged")

@@ -1,10 +1,9 @@
 import numpy as np
 import pytest
+from human3r_lab.evaluation.alignment import align_similarity
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
-
-from human3r.evaluation.alignment import align_similarity
 
 
 def similarity(seed, *shape):

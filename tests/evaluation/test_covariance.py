@@ -4,22 +4,22 @@ import dataclasses
 
 import numpy as np
 import pytest
-from scipy.spatial.transform import Rotation
-
-from human3r.config import Settings
-from human3r.errors import InputError
-from human3r.evaluation.covariance_fit import (
+from human3r_lab.evaluation.covariance_fit import (
     ONE_SIGMA,
     added_stddev,
     fit_covariance,
     quantile_regression,
 )
-from human3r.evaluation.covariance_samples import pose_errors_of
-from human3r.evaluation.matched_frame import match_frame
-from human3r.evaluation.measures import numbers
-from human3r.evaluation.pose_errors import PoseError, PoseErrors
-from human3r.evaluation.runner import evaluate
-from human3r.evaluation.truth import FreeBodyScheme
+from human3r_lab.evaluation.covariance_samples import pose_errors_of
+from human3r_lab.evaluation.matched_frame import match_frame
+from human3r_lab.evaluation.measures import numbers
+from human3r_lab.evaluation.pose_errors import PoseError, PoseErrors
+from human3r_lab.evaluation.runner import evaluate
+from human3r_lab.evaluation.truth import FreeBodyScheme
+from scipy.spatial.transform import Rotation
+
+from human3r.config import Settings
+from human3r.errors import InputError
 from human3r.model.default import default_weights_path
 from human3r.model.weights_file import sha256_of
 from human3r.tracking.covariance_file import covariance_path, find_covariance, write_covariance
@@ -172,7 +172,8 @@ def fitted():
 
 @pytest.mark.parametrize("unseen", [False, True])
 def test_two_thirds_of_new_errors_lie_inside_one_sigma(fitted, unseen):
-    errors = [error.in_stddev(fitted) for error in drawn(TRUE_MODEL, 1500, 2, unseen)]
+    drawn_errors = drawn(TRUE_MODEL, 1500, 2, unseen)
+    errors = [error.in_stddev(error.modelled(fitted)) for error in drawn_errors]
     for name in ERRORS:
         sizes = np.abs(np.concatenate([error[name] for error in errors]))
         assert (sizes <= 1).mean() == pytest.approx(ONE_SIGMA, abs=0.05), name
@@ -182,7 +183,7 @@ def test_two_thirds_of_new_errors_lie_inside_one_sigma(fitted, unseen):
 def test_it_holds_near_and_far_alike(fitted):
     for far in (False, True):
         errors = [
-            error.in_stddev(fitted)["along"]
+            error.in_stddev(error.modelled(fitted))["along"]
             for error in drawn(TRUE_MODEL, 2500, 3)
             if (error.circumstances.distance_m > 4.5) == far
         ]
@@ -230,6 +231,17 @@ def test_the_report_says_how_many_errors_lie_inside(truths, tmp_path, along, sha
     assert (found["along_within_sigma"], found["along_within_2_sigma"]) == shares
     assert found["across_within_sigma"] == found["rotation_within_sigma"] == 1.0
     assert found["unseen_within_sigma"] is None
+
+
+def test_a_covariance_that_a_person_brings_is_judged_and_not_the_networks(truths, tmp_path):
+    """Bodies fitted to landmarks come with their own; the network's own is 0.2 along the ray."""
+    off = Told(scale=1.045)
+    honest = dataclasses.replace(off, stddev_m=0.25)
+    too_sure = dataclasses.replace(off, stddev_m=0.06)
+    for told, share in ((honest, 1.0), (too_sure, 0.0)):
+        assert coverage(truths[:3], tmp_path, 0.2, told)["along_within_sigma"] == share
+        without = coverage(truths[:3], tmp_path, 0.2, told, other_weights=True)
+        assert without["along_within_sigma"] == share, "needs no model of the network"
 
 
 def test_without_a_model_of_these_weights_there_is_no_coverage(truths, tmp_path):

@@ -3,16 +3,15 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-
-from human3r.evaluation import depth_metrics, depth_pairs
-from human3r.evaluation.depth_metrics import (
+from human3r_lab.evaluation import depth_metrics, depth_pairs
+from human3r_lab.evaluation.depth_metrics import (
     ALIGNMENTS,
     DepthAlignment,
     align_median,
     align_scale_shift,
     depth_errors,
 )
-from human3r.evaluation.depth_pairs import DepthPairs
+from human3r_lab.evaluation.depth_pairs import DepthPairs
 
 
 @pytest.fixture

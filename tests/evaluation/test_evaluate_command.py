@@ -2,19 +2,21 @@
 
 import argparse
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from human3r_lab.cli import evaluate as command
+from human3r_lab.datasets import write_sequence
+from human3r_lab.evaluation import synthetic_sequences
 from safetensors.numpy import save_file
 
-from human3r.cli import evaluate as command
 from human3r.cli.main import main
-from human3r.config import Settings, load_yaml
-from human3r.datasets import write_sequence
+from human3r.config import Settings
 from human3r.errors import ConfigError, InputError, MissingExtraError
-from human3r.evaluation import synthetic_sequences
 from human3r.pipeline import Pipeline
-from tests.evaluation.small_world import Told, ToldPipeline, view, walk, world_from_camera
+from human3r.setting import load_yaml
+from tests.evaluation.small_world import CAMERA, Told, ToldPipeline, view, walk, world_from_camera
 
 METADATA = {"seed": 0, "split": "test", "rate_hz": 10.0, "body": "free_body"}
 
@@ -74,6 +76,8 @@ def test_a_folder_of_sequences_is_evaluated(folder, told, tmp_path, capsys):
     assert document["numbers"]["all"]["root_error_mm"] == pytest.approx(100, abs=0.1)
     assert document["dataset"]["name"] == "synthetic"
     assert document["dataset"]["sequences"] == 2
+    assert document["dataset"]["size_px"] == [96, 64]
+    assert "people by" in shown
     assert len(document["weights"]["sha256"]) == 64
     assert Settings().replace(load_yaml(out / "settings.yaml")).people.min_score == 0.3
 
@@ -142,6 +146,7 @@ def test_a_half_that_is_not_there_is_said(truths, told, tmp_path):
         ("--sequences", -1),
         ("--max-frames", -2),
         ("--workers", -3),
+        ("--jobs", 0),
         ("--set", "people.min_scor=1"),
     ],
 )
@@ -151,25 +156,94 @@ def test_wrong_arguments_are_said_before_any_work(folder, tmp_path, words):
     assert not (tmp_path / "out").exists()
 
 
-def test_the_benchmark_is_rendered_from_its_seeds(told, truths, tmp_path, monkeypatch):
+@pytest.mark.parametrize("size", ["640", "640x", "ax480", "-640x480", "640x480x3", "640 x 480"])
+def test_a_size_that_is_none_is_refused(size, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        call("synthetic", f"--image-size={size}", "--out", tmp_path / "out")
+    assert "WIDTHxHEIGHT, for example 640x480" in capsys.readouterr().err
+
+
+def test_a_size_that_cannot_be_drawn_or_is_not_asked_for_is_refused(folder, tmp_path):
+    with pytest.raises(InputError, match="8x480; expected 16 to 4096"):
+        call("synthetic", "--image-size", "8x480", "--out", tmp_path / "out")
+    with pytest.raises(ConfigError, match="have their own"):
+        call("synthetic", folder, "--image-size", "96x64", "--out", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_benchmark_keeps_its_size_unless_another_one_is_asked_for():
+    parser = argparse.ArgumentParser()
+    command.add_parser(parser.add_subparsers())
+    sizes = [
+        command._options(parser.parse_args(["evaluate", "synthetic", *words])).size_px
+        for words in ([], ["--image-size", "640x480"])
+    ]
+    assert sizes == [(224, 160), (640, 480)]
+
+
+@pytest.mark.parametrize("is_calibrated", [False, True])
+def test_frames_name_their_camera_when_that_is_asked_for(
+    is_calibrated, folder, told, tmp_path, monkeypatch, capsys
+):
+    cameras = []
+
+    class Noticing(ToldPipeline):
+        def step(self, frame):
+            cameras.append(frame.intrinsics)
+            return super().step(frame)
+
+    from_settings = Pipeline.from_settings
+
+    def noticing(settings):
+        pipeline = from_settings(settings)
+        pipeline.__class__ = Noticing
+        return pipeline
+
+    monkeypatch.setattr(Pipeline, "from_settings", noticing)
+    words = ["--calibrated"] if is_calibrated else []
+    assert call("synthetic", folder, "--easy", *words, "--out", tmp_path / "out") == 0
+    assert set(cameras) == ({CAMERA} if is_calibrated else {None})
+    document = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert document["dataset"].get("calibrated", False) is is_calibrated
+    heading = capsys.readouterr().out.splitlines()[0]
+    assert heading == "synthetic, 96x64" + (", calibrated" if is_calibrated else "")
+    assert heading in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_what_is_given_wins_over_the_protocol_also_where_it_is_usual(caplog):
+    parser = argparse.ArgumentParser()
+    command.add_parser(parser.add_subparsers())
+    given = ["--set", "people.min_score=0.3", "--set", "tf.mode=odometry", "--size", "320"]
+    args = parser.parse_args(["evaluate", "tum", "folder", *given])
+    protocol = {"people.min_score": 0.7, "model.input_size": 512, "session.reset_interval": 9}
+    settings = command._settings(args, SimpleNamespace(settings=protocol))
+    assert settings.people.min_score == 0.3
+    assert settings.model.input_size == 320
+    assert settings.session.reset_interval == 9
+    assert "tf.mode has no effect in `human3r evaluate`, only in the node." in caplog.text
+
+
+def test_the_benchmark_is_rendered_from_its_seeds(told, truths, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(synthetic_sequences, "RENDERER", "tests.evaluation.fake_renderer:render")
     rendered = [view({}, world_from_camera(), number) for number in range(2)]
     monkeypatch.setattr(Pipeline, "from_settings", _with_views(Pipeline.from_settings, rendered))
     out = tmp_path / "out"
     arguments = ("--sequences", 2, "--max-frames", 2, "--workers", 2, "--split", "val")
-    assert call("synthetic", *arguments, "--out", out) == 0
+    assert call("synthetic", *arguments, "--image-size", "96x64", "--out", out) == 0
     document = json.loads((out / "results.json").read_text())
     names = [s["name"] for s in document["sequences"]]
     assert names == ["easy-000", "easy-001", "hard-000", "hard-001"]
     assert document["dataset"]["first_seed"] == 0
     assert document["dataset"]["split"] == "val"
     assert document["dataset"]["frames_per_sequence"] == 2
+    assert document["dataset"]["size_px"] == [96, 64]
+    assert "easy 96x64" in capsys.readouterr().out
     assert document["frames"] == 8
 
 
 def test_without_a_renderer_the_command_says_what_to_install(told, tmp_path, monkeypatch):
     monkeypatch.setattr(synthetic_sequences, "find_spec", lambda name: None)
-    with pytest.raises(MissingExtraError, match=r"pip install -e '\.\[synth\]'"):
+    with pytest.raises(MissingExtraError, match=r"pip install \./lab"):
         call("synthetic", "--out", tmp_path / "out")
 
 
@@ -193,6 +267,26 @@ def test_two_results_are_compared(folder, told, tmp_path, capsys):
     assert "100.0" in line
     with pytest.raises(InputError, match="cannot be read"):
         call("compare", files[0], tmp_path / "c.json")
+
+
+def test_results_of_an_older_version_are_compared(folder, told, tmp_path, capsys):
+    assert call("synthetic", folder, "--out", tmp_path / "new") == 0
+    new = tmp_path / "new" / "results.json"
+    document = json.loads(new.read_text())
+    del document["curves"], document["dataset"]["size_px"]
+    for numbers in (*document["numbers"].values(), *(s["numbers"] for s in document["sequences"])):
+        for name in ("facing_median_deg", "facing_over_90_percent"):
+            del numbers[name]
+    old = tmp_path / "old.json"
+    old.write_text(json.dumps(document))
+    capsys.readouterr()
+    assert call("compare", old, new) == 0
+    shown = capsys.readouterr().out
+    assert "dataset size_px: absent and [96, 64]" in shown
+    assert "B 96x64" in shown
+    cells = next(line for line in shown.splitlines() if line.startswith("facing error, median"))
+    assert [cell.strip() for cell in cells.split("│")][2:5] == ["-", "0.1", "-"]
+    assert call("compare", new, old) == 0
 
 
 def _with_views(from_settings, views):

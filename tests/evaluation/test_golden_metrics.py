@@ -2,13 +2,12 @@
 
 import numpy as np
 import pytest
-
-from human3r.evaluation.body_metrics import body_errors
-from human3r.evaluation.depth_metrics import ALIGNMENTS, depth_errors
-from human3r.evaluation.depth_pairs import DepthPairs
-from human3r.evaluation.matching import detection_rates, match_people
-from human3r.evaluation.trajectory_metrics import trajectory_errors
-from human3r.evaluation.world_metrics import (
+from human3r_lab.evaluation.body_metrics import body_errors
+from human3r_lab.evaluation.depth_metrics import ALIGNMENTS, depth_errors
+from human3r_lab.evaluation.depth_pairs import DepthPairs
+from human3r_lab.evaluation.matching import detection_rates, match_people
+from human3r_lab.evaluation.trajectory_metrics import trajectory_errors
+from human3r_lab.evaluation.world_metrics import (
     foot_sliding_mm,
     jitter,
     root_translation_error_percent,

@@ -3,8 +3,7 @@ import math
 
 import numpy as np
 import pytest
-
-from human3r.evaluation.matching import box_overlap, detection_rates, match_people
+from human3r_lab.evaluation.matching import box_overlap, detection_rates, match_people
 
 FIGURE = np.array([[0.0, 0], [10, 0], [10, 40], [0, 40]])
 

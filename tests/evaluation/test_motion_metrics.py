@@ -1,9 +1,7 @@
 import numpy as np
 import pytest
-from scipy.spatial.transform import Rotation
-
-from human3r.evaluation.trajectory_metrics import trajectory_errors
-from human3r.evaluation.world_metrics import (
+from human3r_lab.evaluation.trajectory_metrics import trajectory_errors
+from human3r_lab.evaluation.world_metrics import (
     foot_sliding_mm,
     jitter,
     path_length_m,
@@ -11,6 +9,7 @@ from human3r.evaluation.world_metrics import (
     world_aligned_mpjpe_mm,
     world_mpjpe_mm,
 )
+from scipy.spatial.transform import Rotation
 
 
 @pytest.fixture

@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
+from human3r_lab.cli import evaluate as command
+from human3r_lab.evaluation.benchmarks import BENCHMARKS, BenchmarkOptions
+from human3r_lab.evaluation.measures import numbers
+from human3r_lab.evaluation.recorded_sequences import FrameChoice, resized_to_patches
+from human3r_lab.evaluation.runner import evaluate
 
-from human3r.cli import evaluate as command
 from human3r.errors import InputError
-from human3r.evaluation.benchmarks import BENCHMARKS, BenchmarkOptions
-from human3r.evaluation.measures import numbers
-from human3r.evaluation.recorded_sequences import FrameChoice, resized_to_patches
-from human3r.evaluation.runner import evaluate
 from tests.datasets import published
 from tests.evaluation.small_world import ToldPipeline
 from tests.evaluation.test_smpl_benchmarks import flat_estimate

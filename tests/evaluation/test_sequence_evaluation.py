@@ -4,14 +4,16 @@ import dataclasses
 
 import numpy as np
 import pytest
+from human3r_lab.evaluation.depth_pairs import DepthPairs
+from human3r_lab.evaluation.measures import MEASURES, numbers
+from human3r_lab.evaluation.runner import evaluate
+from human3r_lab.evaluation.truth import FreeBodyScheme
 
 from human3r.config import Settings
 from human3r.errors import OutputError
-from human3r.evaluation.depth_pairs import DepthPairs
-from human3r.evaluation.measures import MEASURES, numbers
-from human3r.evaluation.runner import evaluate
-from human3r.evaluation.truth import FreeBodyScheme
 from human3r.pipeline import Pipeline
+from human3r.streaming.people import StreamPeople
+from human3r.tracking.tracks import Tracker
 from tests.evaluation.small_world import (
     Told,
     ToldPipeline,
@@ -123,10 +125,29 @@ def test_swapped_numbers_are_two_switches_each_time(truths):
     found, counts = measured(truths, Told(track_of=swapped))
     assert counts["id_switches"] == 2
     assert found["id_switches_per_1000_frames"] == 250
+    assert found["id_switches_per_1000_people_frames"] == 125
     assert found["idf1"] == 0.5
     back, counts = measured(truths, Told(track_of={4: {1: 2, 2: 1}}))
     assert counts["id_switches"] == 4
     assert back["idf1"] == pytest.approx(1 - 1 / FRAMES)
+
+
+def test_switches_are_those_of_the_published_ids(truths):
+    """A person the network takes for another goes on under one number, and that is what counts."""
+
+    class Published(ToldPipeline):
+        def __init__(self, *given):
+            super().__init__(*given)
+            self._people = StreamPeople(free_body(), Tracker(), None)
+
+        def step(self, frame):
+            return self._people.update(super().step(frame), self.settings)
+
+    told = Told(track_of={number: {1: 7} for number in range(4, FRAMES)})
+    assert measured(truths, told)[1]["id_switches"] == 1
+    sequence, pipeline = ToldSequence("walk", truths), Published(truths, told)
+    (result,) = evaluate([sequence], pipeline, FreeBodyScheme(free_body())).results
+    assert result.counts["id_switches"] == 0
 
 
 def test_people_out_of_sight_need_not_be_found_but_may():
@@ -160,6 +181,37 @@ def test_errors_are_told_apart_by_distance(truths):
     assert steps[4].value == pytest.approx(100 * 0.1 / 5.5, rel=0.15)
     recall = done.results[0].curves["visible"]["recall"]
     assert sum(step.weight for step in recall if step) == 2
+
+
+@pytest.mark.parametrize("turn_deg", [-170, -91, -60, 5, 45, 89, 91, 180])
+def test_a_turned_body_has_that_facing_error(truths, turn_deg):
+    found, _ = measured(truths, Told(turn_rad=np.radians(turn_deg)))
+    assert found["facing_median_deg"] == pytest.approx(abs(turn_deg), abs=0.26)
+    assert found["facing_over_90_percent"] == (100 if abs(turn_deg) > 90 else 0)
+    steps = evaluated(truths[:1], Told(turn_rad=np.radians(turn_deg))).results[0].curves
+    values = [step.value for step in steps["height"]["facing_median_deg"] if step]
+    assert values == pytest.approx(len(values) * [abs(turn_deg)], abs=0.26)
+
+
+def test_who_leans_faces_where_they_did(truths):
+    found, _ = measured(truths, Told(lean_rad=0.5))
+    assert found["facing_median_deg"] == pytest.approx(0, abs=0.26)
+    assert found["mpjpe_mm"] > 50
+
+
+def test_the_truth_of_other_bodies_says_nothing_about_facing(truths):
+    class OtherBodies(FreeBodyScheme):
+        def true_view(self, view):
+            found = super().true_view(view)
+            people = dataclasses.replace(found.people, root_rotations=None, statures_m=None)
+            return dataclasses.replace(found, people=people)
+
+    sequence = ToldSequence("walk", truths, scheme=OtherBodies(free_body()))
+    (result,) = evaluate([sequence], ToldPipeline(truths), sequence.scheme).results
+    assert numbers([result])["facing_median_deg"] is None
+    assert numbers([result])["facing_over_90_percent"] is None
+    assert not any(step for steps in result.curves["stature"].values() for step in steps)
+    assert any(result.curves["height"]["recall"])
 
 
 def test_an_empty_room_measures_the_scene_alone():

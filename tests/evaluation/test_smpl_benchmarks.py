@@ -5,15 +5,15 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from human3r_lab.evaluation.benchmarks import BENCHMARKS, BenchmarkOptions
+from human3r_lab.evaluation.measures import numbers
+from human3r_lab.evaluation.runner import evaluate
+from human3r_lab.evaluation.smpl_body import SmplBody
+from human3r_lab.evaluation.smpl_scheme import SmplScheme
 from scipy.spatial.transform import Rotation
 
 from human3r.config import Settings
 from human3r.errors import BodyModelError, InputError
-from human3r.evaluation.benchmarks import BENCHMARKS, BenchmarkOptions
-from human3r.evaluation.measures import numbers
-from human3r.evaluation.runner import evaluate
-from human3r.evaluation.smpl_body import SmplBody
-from human3r.evaluation.smpl_scheme import SmplScheme
 from human3r.geometry.rigid import invert
 from human3r.streaming.preprocess import resize_and_crop
 from human3r.types import BodyParameters, FrameEstimate, Intrinsics, PersonEstimate
@@ -42,7 +42,7 @@ class ToldSmplPipeline:
         self.sequence, self.scheme = sequence, scheme
         self.shift_m, self.missed = np.array(shift_m), missed
 
-    def reset(self):
+    def reset(self, *, keep_scale):
         pass
 
     def step(self, frame):
@@ -58,10 +58,11 @@ class ToldSmplPipeline:
                 continue
             smplx = np.zeros((smpl_files.SMPLX_VERTICES, 3), np.float32)
             smplx[: len(vertices)] = vertices + self.shift_m
-            nothing = BodyParameters(*[np.zeros(3, np.float32)] * 4)
+            rotations = np.tile(np.eye(3, dtype=np.float32), (53, 1, 1))
+            body = BodyParameters(rotations, *[np.zeros(3, np.float32)] * 3)
             head = np.zeros(2, np.float32)
             yield PersonEstimate(
-                person.person_id, 0.9, head, nothing, np.zeros((127, 3), np.float32), smplx
+                person.person_id, 0.9, head, body, np.zeros((127, 3), np.float32), smplx
             )
 
 
@@ -81,6 +82,7 @@ def flat_estimate(frame, intrinsics, world_from_camera, people=(), depth_m=3.0):
         person_probability=0 * points[..., 0],
         world_from_camera=np.eye(4) if world_from_camera is None else world_from_camera,
         intrinsics=geometry.network_intrinsics(camera),
+        estimated_focal_px=geometry.network_intrinsics(camera).fx,
         people=people,
     )
 
@@ -162,7 +164,7 @@ def test_emdb_1_and_2_have_frames_of_their_own(tmp_path, folder, golden_body):
 
 
 def test_rich_people_become_smpl_through_smplx(tmp_path, folder, golden_body, monkeypatch):
-    from human3r.evaluation import smpl_scheme
+    from human3r_lab.evaluation import smpl_scheme
 
     opened = []
 
@@ -177,7 +179,7 @@ def test_rich_people_become_smpl_through_smplx(tmp_path, folder, golden_body, mo
     assert counts["people_matched"] == 2
     assert found["mpjpe_mm"] == pytest.approx(0, abs=1e-2)
     scheme = SmplScheme(folder, golden_body, is_h36m=False)
-    from human3r.datasets.rich import open_rich
+    from human3r_lab.datasets.rich import open_rich
 
     (person,) = open_rich(tmp_path)[0].view(0).people
     still = person.__class__(**{**vars(person), "rotation_vectors": np.zeros((22, 3))})

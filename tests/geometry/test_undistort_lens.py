@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from human3r.camera.lens import Lens, fitting_coefficients
 from human3r.errors import InputError
-from human3r.geometry.lens import Lens
 from human3r.types import Intrinsics
 
 CAMERA = Intrinsics(300.0, 310.0, 205.0, 145.0, 400, 300)
@@ -158,3 +158,39 @@ def test_what_cannot_be_undone_is_refused(model, coefficients, words):
     with pytest.raises(InputError, match=words) as error:
         Lens(model, coefficients, CAMERA, CAMERA)
     assert len(str(error.value)) < 400
+
+
+@pytest.mark.parametrize(
+    ("model", "given", "name", "expected"),
+    [
+        ("plumb_bob", (1, 2), "plumb_bob", (1, 2, 0, 0)),
+        ("plumb_bob", (1, 2, 3, 4, 5), "plumb_bob", (1, 2, 3, 4, 5)),
+        ("plumb_bob", (1, 2, 3, 4, 5, 0, 0, 0), "plumb_bob", (1, 2, 3, 4, 5)),
+        ("plumb_bob", (1, 2, 3, 4, 5, 6, 7, 8), "rational_polynomial", tuple(range(1, 9))),
+        ("rational_polynomial", (1, 2, 3, 4, 5), "rational_polynomial", (1, 2, 3, 4, 5, 0, 0, 0)),
+        (
+            *("rational_polynomial", tuple(range(1, 10))),
+            *("rational_polynomial", (*range(1, 10), 0, 0, 0)),
+        ),
+        (
+            *("rational_polynomial", tuple(range(1, 14))),
+            *("rational_polynomial", (*range(1, 14), 0)),
+        ),
+        ("rational_polynomial", (1,) * 8 + (0,) * 6, "rational_polynomial", (1,) * 8),
+        ("fisheye", (1, 2, 3, 4), "equidistant", (1, 2, 3, 4)),
+        ("equidistant", (1, 2, 0, 0, 0), "equidistant", (1, 2, 0, 0)),
+        ("equidistant", (1, 2, 3, 4, 5), "equidistant", (1, 2, 3, 4, 5)),
+        ("mirror", (1, 2), "mirror", (1, 2)),
+        ("rational_polynomial", (1,) * 15, "rational_polynomial", (1,) * 15),
+    ],
+)
+def test_coefficients_of_drivers_are_made_to_fit_without_guessing(model, given, name, expected):
+    found, numbers = fitting_coefficients(model, [float(value) for value in given])
+    assert (found, numbers) == (name, tuple(float(value) for value in expected))
+
+
+@pytest.mark.parametrize("count", [8, 9, 10, 11, 12, 13, 14])
+def test_a_rational_lens_of_any_number_of_coefficients_can_be_undone(count):
+    numbers = [*LENSES["rational_polynomial"], 1e-4, 1e-4, 1e-4, 1e-4, 0.0, 0.0][:count]
+    lens = Lens(*fitting_coefficients("rational_polynomial", numbers), CAMERA, WIDER)
+    assert lens.rectify(np.full((300, 400, 3), 90, np.uint8))[150, 200].tolist() == [90] * 3

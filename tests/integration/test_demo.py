@@ -12,8 +12,12 @@ import av
 import cv2
 import numpy as np
 import pytest
-from human3r_ros.recorded_frames import FRAME_TOPICS, Recording, image_array
+from human3r_ros.commands.demo import MARKERS
+from human3r_ros.commands.layout_check import Offered, problems, shown_in
+from human3r_ros.commands.recorded_frames import FRAME_TOPICS, Recording, image_array
 from rosbags.highlevel import AnyReader
+
+from human3r.export.result import read_result
 
 COMMAND = [sys.executable, "-c", "import sys; from human3r.cli.main import main; sys.exit(main())"]
 CLIPS = Path(__file__).resolve().parents[3] / "shared" / "data"
@@ -28,6 +32,9 @@ TYPES = {
     "/human3r/points": "sensor_msgs/msg/PointCloud2",
     "/human3r/scene/points": "sensor_msgs/msg/PointCloud2",
     "/human3r_bridge/markers": "visualization_msgs/msg/MarkerArray",
+    "/human3r/color/image/compressed": "sensor_msgs/msg/CompressedImage",
+    "/human3r/color/camera_info": "sensor_msgs/msg/CameraInfo",
+    "/diagnostics": "diagnostic_msgs/msg/DiagnosticArray",
     "/tf": "tf2_msgs/msg/TFMessage",
 }
 MAP = ("/human3r/map/points", "sensor_msgs/msg/PointCloud2")
@@ -65,10 +72,8 @@ def check_counters(frames):
 def check_result(out, sent):
     """Everything that is to be in a result, consistent with itself."""
     assert sorted(entry.name for entry in out.iterdir() if entry.name != "input.mp4") == [
-        "bag",
-        "overlay.mp4",
-        "summary.json",
-        "view.png",
+        *("bag", "demo.html", "overlay.mp4", "people.npz", "scene.ply", "summary.json"),
+        *("trajectory.tum", "view.png"),
     ]
     summary = summary_of(out)
     assert summary["frames"]["in"] == sent
@@ -98,6 +103,51 @@ def test_every_frame_comes_back_whole_under_its_own_stamp(finished):
         assert frame.parts["odometry"].header.frame_id == "human3r_odom"
         assert frame.parts["status"].humans == len(frame.parts["humans"].humans)
     assert 0 < summary["latency_s"]["p50"] <= summary["latency_s"]["max"] < 120
+
+
+NOT_IN_THE_BAG = {
+    "/image": "raw images would fill a disk; the display is off",
+    "/human3r_bridge/mesh_markers": "want publish.meshes",
+    "/human3r/map/points": "comes when enough was seen often enough",
+}
+
+
+@pytest.mark.parametrize("layout", ["rviz/human3r.rviz", "foxglove/human3r.json"])
+def test_the_bag_fills_every_panel_of_the_viewers_layouts(finished, layout):
+    out, _ = finished
+    path = Path(__file__).parents[2] / "ros2_ws/src/human3r_ros" / layout
+    shown = [one for one in shown_in(path) if one.topic not in NOT_IN_THE_BAG]
+    assert {"/human3r/color/image/compressed", MARKERS} <= {one.topic for one in shown}
+    with AnyReader([out / "bag"]) as reader:
+        offered = {
+            topic: Offered(info.msgtype.rpartition("/")[2], True, True)
+            for topic, info in reader.topics.items()
+            if info.msgcount
+        }
+        assert problems(shown, offered) == []
+        # People are in the markers, and the image is one: nothing of it is merely announced.
+        assert any(message.markers for message in sent(reader, MARKERS))
+        image = next(sent(reader, "/human3r/color/image/compressed"))
+        info = next(sent(reader, "/human3r/color/camera_info"))
+        picture = cv2.imdecode(np.asarray(image.data, np.uint8), cv2.IMREAD_COLOR)
+        assert picture.shape[:2] == (info.height, info.width)
+        assert max(picture.shape) <= 640
+        assert picture.std() > 5
+
+
+def sent(reader, topic):
+    connections = [c for c in reader.connections if c.topic == topic]
+    for connection, _, data in reader.messages(connections=connections):
+        yield reader.deserialize(data, connection.msgtype)
+
+
+def test_the_page_is_named_in_the_last_line_but_one_and_the_folder_is_a_result(finished):
+    out, process = finished
+    assert process.stdout.splitlines()[-2].split()[0] == (out / "demo.html").resolve().as_uri()
+    assert 10_000 < (out / "demo.html").stat().st_size < 15_000_000
+    result = read_result(out)
+    assert len(result.stamps_ns) == summary_of(out)["complete_frames"]
+    assert len(result.points_world) > 1000
 
 
 def test_tf_is_sent_for_every_frame(finished):
@@ -140,7 +190,14 @@ def test_it_says_what_it_ran_on_and_how_far_it_was_from_the_truth(finished):
     assert errors["f1"] > 0.1
 
 
-@pytest.mark.parametrize("victim", ["node", "recorder", "player"])
+@pytest.mark.parametrize(
+    "victim",
+    [
+        "node",
+        pytest.param("recorder", marks=pytest.mark.slow),
+        pytest.param("player", marks=pytest.mark.slow),
+    ],
+)
 def test_a_killed_process_ends_the_demo_without_a_result(tmp_path, victim):
     demo = subprocess.Popen(
         [*COMMAND, "demo", "--out", str(tmp_path / "out")],
@@ -164,6 +221,30 @@ def test_a_killed_process_ends_the_demo_without_a_result(tmp_path, victim):
     assert re.search(rf"the {victim} (ended unexpectedly|failed), by signal 9", words), words
     assert list(tmp_path.iterdir()) == []
     assert not any(is_alive(pid) for pid in pids.values())
+
+
+@pytest.mark.slow
+def test_an_interrupted_demo_keeps_what_it_has(tmp_path):
+    out = tmp_path / "out"
+    demo = subprocess.Popen(
+        [*COMMAND, "demo", "--out", str(out)], stderr=subprocess.PIPE, text=True
+    )
+    try:
+        for line in demo.stderr:
+            found = re.search(r"(\d+) frames processed", line)
+            if found and int(found[1]) > 0:
+                break
+        demo.send_signal(signal.SIGINT)
+        words = demo.stderr.read()
+        assert demo.wait(120) == 130, words
+    finally:
+        demo.kill()
+        demo.communicate()
+    summary = summary_of(out)
+    assert summary["interrupted"] is True
+    assert 0 < summary["complete_frames"] < 90
+    check_result(out, summary["frames"]["in"])
+    assert [entry.name for entry in tmp_path.iterdir()] == ["out"]
 
 
 def test_a_killed_demo_takes_its_processes_along_and_leaves_no_result(tmp_path):
@@ -203,6 +284,7 @@ def wait_for_end(pids):
         time.sleep(0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "every", "size"),
     [

@@ -9,8 +9,8 @@ import human3r_bridge
 import pytest
 import yaml
 from human3r_bridge import formats, inputs, parameters
-from human3r_ros import layout_check
-from human3r_ros.layout_check import Offered, problems, shown_in
+from human3r_ros.commands import layout_check
+from human3r_ros.commands.layout_check import Offered, problems, shown_in
 from human3r_ros.outputs import TOPICS
 from human3r_ros.qos import overridable
 from rclpy.qos import DurabilityPolicy, ReliabilityPolicy
@@ -59,7 +59,7 @@ def published():
     """(message class, QoS) by topic, of the node and of a bridge with every format."""
     assert human3r_bridge
     recorder = Recorder()
-    settings = parameters.settings_from({"outputs": list(parameters.OUTPUTS)})
+    settings = parameters.BridgeSettings().replace({"outputs": list(parameters.OUTPUTS)})
     formats.make_outputs(recorder, settings, lambda kind, text: None)
     node = {
         topic.replace("~", "/human3r"): (message_type, profile)
@@ -108,7 +108,7 @@ def test_the_check_finds_what_would_not_be_seen(tmp_path):
     assert "/human3r/odometry is best effort; the display asks for reliable." in found
     absent = problems(shown, {"/image": Offered("PointCloud2", True, True)})
     assert "/image is PointCloud2, but shown as Image." in absent
-    assert "/human3r/odometry is shown but nobody publishes it." in absent
+    assert "/human3r/odometry is shown but has no publisher." in absent
     for name, text in (("a.rviz", "Panels: []"), ("b.json", "{"), ("c.json", "[1]")):
         (tmp_path / name).write_text(text)
         with pytest.raises(InputError, match="no layout"):
@@ -252,12 +252,12 @@ def test_the_recording_profile_covers_exactly_the_latched_topics(offered):
 
 
 def test_the_example_of_qos_overrides_names_topics_and_policies_that_can_be_overridden(offered):
-    from human3r_ros import live
+    from human3r_ros.commands import live
 
     options = live.build_parser().parse_args(
         ["--image", "/camera/image_raw", "--params", str(SHARE / "config" / "qos_wifi.yaml")]
     )
-    names = [name.split(".") for name in live.settings_from(options)]
+    names = [name.split(".") for name in live.values_from(options)]
     assert len(names) >= 3
     policies = {kind.name.lower() for kind in overridable().policy_kinds}
     for prefix, topic, side, policy in names:

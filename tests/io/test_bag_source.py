@@ -4,11 +4,12 @@ import logging
 import numpy as np
 import pytest
 from PIL import Image
-from rosbags.rosbag2 import StoragePlugin
+from rosbags.rosbag2 import StoragePlugin, Writer
 
+from human3r.camera.calibration import is_rectified_topic
+from human3r.config import Settings
 from human3r.errors import InputError
 from human3r.io import open_source
-from human3r.io.image_messages import is_rectified_topic
 from tests.io import media
 from tests.io.media import picture, write_bag
 
@@ -171,13 +172,38 @@ def test_an_unusable_calibration_is_ignored_with_a_warning(tmp_path, caplog, opt
     messages = [*raw_messages(2), ("/cam/camera_info", T0, media.camera_info(T0, **options))]
     frames = read(write_bag(tmp_path / "b", messages))
     assert [frame.intrinsics for frame in frames] == [None, None]
-    assert caplog.text.count("no usable calibration") == 1
+    assert len(caplog.records) == 1
+    assert "uncalibrated" in caplog.text or "is ignored" in caplog.text
 
 
-def test_zero_stamps_become_times_of_recording(tmp_path, caplog):
-    messages = [("/i", T0 + n, media.image_message(0, picture(n), "rgb8")) for n in range(2)]
-    assert [f.stamp_ns for f in read(write_bag(tmp_path / "b", messages))] == [T0, T0 + 1]
-    assert "zero stamp" in caplog.text
+def test_a_zero_stamp_is_refused_unless_the_time_of_recording_is_asked_for(tmp_path):
+    stamps = [0, T0 + 2]
+    messages = [
+        ("/i", T0 + n, media.image_message(stamp, picture(n), "rgb8"))
+        for n, stamp in enumerate(stamps)
+    ]
+    path = write_bag(tmp_path / "b", messages)
+    assert [f.stamp_ns for f in read(path)] == [T0 + 2]
+    settings = Settings().replace({"input.stamp": "receive"})
+    assert [f.stamp_ns for f in read(path, settings=settings)] == [T0, T0 + 1]
+    with pytest.raises(InputError, match=r"input\.stamp"):
+        read(write_bag(tmp_path / "zero", messages[:1]))
+
+
+@pytest.mark.parametrize("topic", ["cam/image_raw", "/cam/image_raw"])
+def test_relative_topics_of_old_bags_are_found_in_both_spellings(tmp_path, topic):
+    relative = [(name.strip("/"), at, message) for name, at, message in raw_messages(2)]
+    relative.append(("cam/camera_info", T0, media.camera_info(T0)))
+    frames = read(write_bag(tmp_path / "b", relative), topic=topic)
+    assert [frame.intrinsics.fx for frame in frames] == [50.0, 50.0]
+
+
+@pytest.mark.parametrize("plugin", [StoragePlugin.MCAP, StoragePlugin.SQLITE3])
+def test_a_bag_folder_without_metadata_is_read_by_its_files(tmp_path, caplog, plugin):
+    path = write_bag(tmp_path / "b", raw_messages(3), plugin)
+    (path / "metadata.yaml").unlink()
+    assert len(read(path)) == 3
+    assert "no metadata.yaml" in caplog.text
 
 
 def test_late_frames_are_left_out_with_a_warning(tmp_path, caplog):
@@ -291,14 +317,77 @@ def test_a_ros_1_bag_is_read_too(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["x.mcap", "x.db3", "x.bag"])
-def test_a_file_that_is_no_bag_is_refused(tmp_path, name):
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (b"this is not a bag" * 50, "is a text file"),
+        (b"", "is an empty file"),
+        (b"\xff\xd8\xff\xe0" * 50, "is a picture"),
+        (b"\x00\x01\x02" * 50, "cannot be opened as a bag"),
+    ],
+)
+def test_a_file_that_is_no_bag_is_refused(tmp_path, name, content, what):
     path = tmp_path / name
-    path.write_bytes(b"this is not a bag" * 50)
-    with pytest.raises(InputError, match="cannot be opened as a bag"):
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=what):
         read(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "magic", "tool"),
+    [
+        ("x.bag", b"#ROSBAG V2.0\n", "rosbag reindex"),
+        ("x.mcap", b"\x89MCAP0\r\n", "human3r bag repair"),
+    ],
+)
+def test_the_tool_that_mends_a_bag_is_that_of_its_kind(tmp_path, name, magic, tool):
+    path = tmp_path / name
+    path.write_bytes(magic + bytes(40))
+    with pytest.raises(InputError, match=tool):
+        read(path)
+
+
+def test_a_topic_without_messages_or_of_depth_leaves_no_choice(tmp_path):
+    image = media.image_message(T0, picture(0), "rgb8")
+    depth = media.compressed_message(T0, b"x", "16UC1; compressedDepth png")
+    bag = write_bag(tmp_path / "b", [*raw_messages(), ("/cam/depth/compressedDepth", T0, depth)])
+    with Writer(tmp_path / "c", version=9, storage_plugin=StoragePlugin.MCAP) as writer:
+        for topic in ("/empty/image", "/cam/image"):
+            connection = writer.add_connection(topic, image.__msgtype__, typestore=media.STORE)
+        writer.write(connection, T0, media.STORE.serialize_cdr(image, image.__msgtype__))
+    assert len(read(bag)) == 4
+    assert len(read(tmp_path / "c")) == 1
+
+
+def test_the_calibration_of_a_relative_name_is_found(tmp_path):
+    info = media.camera_info(T0)
+    bag = write_bag(tmp_path / "b", [("cam/camera_info", T0, info), *raw_messages()])
+    assert all(frame.intrinsics is not None for frame in read(bag))
+
+
+def test_a_definition_that_cannot_be_parsed_spoils_only_its_own_topic(tmp_path, caplog):
+    bag = tmp_path / "b"
+    image = media.image_message(T0, picture(0), "rgb8")
+    with Writer(bag, version=9, storage_plugin=StoragePlugin.MCAP) as writer:
+        other = writer.add_connection(
+            "/other", "other_msgs/msg/Odd", msgdef="wstring<= what is this", rihs01="RIHS01_0"
+        )
+        connection = writer.add_connection("/cam/image", image.__msgtype__, typestore=media.STORE)
+        writer.write(other, T0, b"\0\1\0\0")
+        writer.write(connection, T0, media.STORE.serialize_cdr(image, image.__msgtype__))
+    assert len(read(bag)) == 1
+    assert "definition" in caplog.text
+
+
+def test_a_driver_with_one_stamp_for_all_is_told_what_helps(tmp_path, caplog):
+    messages = raw_messages()
+    for _, _, message in messages:
+        message.header = media.header(T0)
+    assert len(read(write_bag(tmp_path / "b", messages))) == 1
+    assert "set input.stamp to receive" in caplog.text
 
 
 def test_a_folder_with_foreign_metadata_is_refused(tmp_path):
     (tmp_path / "metadata.yaml").write_text("a: 1\n")
-    with pytest.raises(InputError, match="cannot be opened as a bag"):
+    with pytest.raises(InputError, match=r"metadata.yaml is damaged.*no .mcap or .db3 file"):
         read(tmp_path)

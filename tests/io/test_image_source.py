@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from human3r.camera.given_camera import LensAngle
 from human3r.errors import InputError
 from human3r.io import open_source
+from human3r.types import Intrinsics
 from tests.io.media import picture, write_images
 
 
@@ -121,11 +123,86 @@ def test_a_missing_path_is_refused(tmp_path):
         read(tmp_path / "nothing.mp4")
 
 
-def test_images_that_change_size_are_refused(tmp_path):
+def test_another_size_that_lasts_begins_a_session(tmp_path):
+    folder = write_images(tmp_path / "f", 4)
+    for number in (2, 3):
+        Image.fromarray(picture(0, 32, 32)).save(folder / f"frame{number}.png")
+    assert [frame.begins_session for frame in read(folder)] == [False, False, True, False]
+
+
+@pytest.mark.parametrize("number", [1, 3])
+def test_a_lone_image_of_another_size_is_left_out_counted_and_said(tmp_path, caplog, number):
+    folder = write_images(tmp_path / "f", 4)
+    Image.fromarray(picture(0, 32, 32)).save(folder / f"frame{number}.png")
+    with open_source(folder, max_pixels=10**6) as source:
+        assert [frame.begins_session for frame in source] == [False] * 3
+        assert (source.left_out.other_size, source.left_out.total) == (1, 1)
+    assert "32x32; expected 64x48" in caplog.text
+
+
+def test_strict_ends_at_what_is_otherwise_left_out(tmp_path):
+    folder = write_images(tmp_path / "f", 4)
+    Image.fromarray(picture(0, 32, 32)).save(folder / "frame1.png")
+    with pytest.raises(InputError, match="32x32; expected 64x48"):
+        read(folder, strict=True)
+    (folder / "frame1.png").write_bytes(b"broken")
+    with pytest.raises(InputError, match=r"frame1\.png"):
+        read(folder, strict=True)
+
+
+def test_several_images_and_patterns_are_one_stream(tmp_path):
+    folder = write_images(tmp_path / "f", 12)
+    named = [folder / f"frame{number}.png" for number in (3, 0)]
+    frames = read_all(named)
+    np.testing.assert_array_equal(frames[0].image, picture(3))
+    assert len(read_all(str(folder / "frame1*.png"))) == 3
+    with pytest.raises(InputError, match="no file fits"):
+        read_all(str(folder / "*.jpg"))
+    with pytest.raises(InputError, match="not all are image files"):
+        read_all([str(folder / "frame0.png"), "clip.mp4"])
+
+
+def test_a_rate_gives_the_stamps_of_images_and_of_nothing_else(tmp_path):
     folder = write_images(tmp_path / "f", 3)
-    Image.fromarray(picture(0, 32, 32)).save(folder / "frame2.png")
-    with pytest.raises(InputError, match="frame 2 is 32x32, the ones before it 64x48"):
-        read(folder)
+    (folder / "stamps.txt").write_text("1\n2\n3\n")
+    assert [frame.stamp_ns for frame in read(folder, rate_hz=25)] == [0, 40_000_000, 80_000_000]
+    with pytest.raises(InputError, match="above 0"):
+        read(folder, rate_hz=0)
+    with pytest.raises(InputError, match="says itself"):
+        read(tmp_path / "clip.mp4", rate_hz=25)
+
+
+def test_large_images_are_reduced_when_they_are_read(tmp_path):
+    Image.fromarray(picture(0, 400, 300)).save(tmp_path / "a.jpg")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(picture(0, 400, 300)).save(tmp_path / "b.jpg", exif=exif)
+    frames = read_all([tmp_path / "a.jpg"], max_side_px=100)
+    assert frames[0].image.shape == (75, 100, 3)
+    assert read_all([tmp_path / "b.jpg"], max_side_px=100)[0].image.shape == (100, 75, 3)
+    small = np.asarray(Image.fromarray(picture(0, 400, 300)).resize((100, 75)))
+    assert np.abs(frames[0].image.astype(int) - small).mean() < 12
+
+
+@pytest.mark.parametrize("suffix", [".HEIC", ".heif"])
+def test_pictures_of_phones_say_how_to_convert_them(tmp_path, suffix):
+    (tmp_path / f"IMG_1{suffix}").write_bytes(b"\0\0\0\x18ftypheic")
+    for spec in (tmp_path, tmp_path / f"IMG_1{suffix}"):
+        with pytest.raises(InputError, match="heif-convert"):
+            read(spec)
+
+
+def test_a_camera_that_is_known_is_that_of_every_image(tmp_path):
+    folder = write_images(tmp_path / "f", 2)
+    for frame in read(folder, camera=LensAngle(90.0)):
+        assert frame.intrinsics.fx == pytest.approx(32.0)
+    given = Intrinsics(64.0, 64.0, 63.5, 47.5, 128, 96)
+    assert read(folder, camera=given)[0].intrinsics.fx == pytest.approx(32.0)
+
+
+def read_all(source, **options):
+    with open_source(source, max_pixels=10**6, **options) as opened:
+        return list(opened)
 
 
 @pytest.mark.parametrize("keep", [0, 20, 60])
@@ -162,10 +239,15 @@ def test_an_image_without_pixels_is_refused(tmp_path):
         read(path)
 
 
-def test_sixteen_bit_images_are_refused_rather_than_guessed(tmp_path):
-    Image.fromarray(np.full((8, 8), 4000, np.uint16)).save(tmp_path / "depth.png")
-    with pytest.raises(InputError, match="8 bits per channel"):
-        read(tmp_path)
+def test_of_grey_with_sixteen_bits_the_upper_eight_in_use_are_taken(tmp_path, caplog):
+    ramp = np.linspace(0, 4095, 48 * 64).reshape(48, 64).astype(np.uint16)
+    Image.fromarray(ramp).save(tmp_path / "0.png")
+    # Darker, and still by the range of the first, so that a stream does not flicker.
+    Image.fromarray(ramp // 8).save(tmp_path / "1.png")
+    bright, dark = read(tmp_path)
+    np.testing.assert_array_equal(bright.image[..., 1], ramp >> 4)
+    np.testing.assert_array_equal(dark.image[..., 0], (ramp // 8) >> 4)
+    assert caplog.text.count("uses 12") == 1
 
 
 def test_postscript_is_never_interpreted(tmp_path):
@@ -183,3 +265,9 @@ def test_a_topic_makes_no_sense_without_a_bag(tmp_path):
 def test_a_camera_that_is_not_there_is_refused():
     with pytest.raises(InputError, match="camera 250"):
         open_source("250", max_pixels=10**6)
+
+
+def test_a_folder_named_by_a_number_is_no_camera(tmp_path, monkeypatch):
+    write_images(tmp_path / "00", 2)
+    monkeypatch.chdir(tmp_path)
+    assert len(read("00")) == 2

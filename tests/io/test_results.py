@@ -22,6 +22,7 @@ from human3r.io.results import (
 )
 from human3r.io.scene_cloud import SceneCloud
 from human3r.mapping.points import select_static_points
+from human3r.types import TrackState
 from tests.viewer import synthetic_estimates as synthetic
 
 
@@ -44,7 +45,7 @@ def test_a_frame_file_holds_everything_an_analyst_needs(tmp_path, walk):
     _, estimate = walk[2]
     with np.load(tmp_path / "frames" / "000002.npz") as arrays:
         assert int(arrays["stamp_ns"]) == estimate.stamp_ns
-        np.testing.assert_array_equal(arrays["depth"], estimate.depth)
+        np.testing.assert_allclose(arrays["depth"], estimate.depth, rtol=1 / 8192)
         np.testing.assert_array_equal(arrays["image"], estimate.image)
         np.testing.assert_array_equal(arrays["world_from_camera"], estimate.world_from_camera)
         np.testing.assert_array_equal(arrays["intrinsics"], estimate.intrinsics.matrix())
@@ -60,6 +61,7 @@ def test_the_people_file_has_one_row_per_person_and_frame(tmp_path, walk):
     with np.load(tmp_path / "people.npz") as arrays:
         assert arrays["frame"].tolist() == [1, 1, 2, 2, 3, 3, 4, 4]
         assert arrays["track_id"].tolist() == [1, 2] * 4
+        assert arrays["track_state"].tolist() == [TrackState.OK] * 8
         assert arrays["joints_camera"].shape == (8, 55, 3)
         np.testing.assert_array_equal(
             arrays["joints_camera"][5], walk[2][1].people[1].joints_camera
@@ -118,7 +120,7 @@ def test_the_scene_is_in_the_world_frame_without_people(tmp_path, walk):
         ],
         axis=0,
     )
-    # Averages over a cube on the edge between wall and floor lie a little inside.
+    # Averages over a voxel on the edge between wall and floor lie a little inside.
     assert np.quantile(room, 0.98) < 0.01
     assert room.max() < 0.05
     assert np.asarray(mesh.colors)[:, :3].std(axis=0).min() > 5

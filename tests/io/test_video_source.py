@@ -1,6 +1,8 @@
 import logging
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -38,6 +40,21 @@ def test_rate_and_count_follow_the_selection(tmp_path):
         assert source.num_frames == 2
         assert source.rate_hz == pytest.approx(10 / 3)
         assert [frame.stamp_ns for frame in source] == [0, 300_000_000]
+
+
+def test_pixels_that_are_not_square_are_made_square(tmp_path):
+    path = tmp_path / "a.mp4"
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("libx264", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv444p"
+        stream.sample_aspect_ratio = Fraction(4, 3)
+        image = av.VideoFrame.from_ndarray(picture(0), format="rgb24")
+        out.mux(stream.encode(image))
+        out.mux(stream.encode(None))
+    (frame,) = read(path)
+    assert frame.image.shape == (48, 85, 3)
+    with open_source(path, max_side_px=40) as source:
+        assert next(iter(source)).image.shape[1] == 40
 
 
 @pytest.mark.parametrize(("degrees", "turns"), [(90, 1), (180, 2), (270, 3)])
@@ -81,7 +98,23 @@ def test_a_play_list_cannot_open_other_files(tmp_path):
     write_video(tmp_path / "secret.ts", 2)
     path = tmp_path / "list.m3u8"
     path.write_text("#EXTM3U\n#EXTINF:1,\nsecret.ts\n#EXT-X-ENDLIST\n")
-    with pytest.raises(InputError, match="cannot be opened"):
+    with pytest.raises(InputError, match="is a text file"):
+        read(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (b"notes\n" * 20, "is a text file; expected a video"),
+        (b"", "is an empty file"),
+        (b"\x89MCAP0\r\n" + bytes(40), r"is a bag; .* end in .mcap"),
+        (b"\x00\x01\x02" * 50, "cannot be opened as a video"),
+    ],
+)
+def test_what_is_named_as_a_video_and_is_none_is_called_what_it_is(tmp_path, content, what):
+    path = tmp_path / "a.mp4"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=what):
         read(path)
 
 

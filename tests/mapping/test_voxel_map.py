@@ -52,7 +52,7 @@ def test_it_agrees_with_a_dictionary(seed, frames, voxel_m):
             expected.setdefault(cell, []).append(seen)
     points, colors, observations = voxels.points()
     assert len(points) == len(voxels) == len(expected)
-    # Both sorted by cube.
+    # Both sorted by voxel.
     for i, cell in enumerate(sorted(expected)):
         mean = np.mean(expected[cell], axis=0)
         assert points[i] == pytest.approx(mean[:3], abs=1e-4)
@@ -90,10 +90,10 @@ def test_what_stands_clearly_before_the_surface_seen_now_fades_away():
     voxels = VoxelMap(0.05, 1000)
     for _ in range(3):
         voxels.add(in_view(2.0), grey(5), 1)
-    assert voxels.fade(*wall(3.0), CAMERA, LEVEL_FROM_CAMERA) == 5
+    assert voxels.clear_seen_through(*wall(3.0), CAMERA, LEVEL_FROM_CAMERA) == 5
     assert voxels.points()[2].tolist() == [2] * 5
     for _ in range(5):
-        voxels.fade(*wall(3.0), CAMERA, LEVEL_FROM_CAMERA)
+        voxels.clear_seen_through(*wall(3.0), CAMERA, LEVEL_FROM_CAMERA)
     assert len(voxels) == 0
 
 
@@ -111,14 +111,14 @@ def test_what_is_not_clearly_in_front_stays(place_m, surface_m, is_sure):
     voxels = VoxelMap(0.05, 1000)
     voxels.add(in_view(place_m), grey(5), 1)
     depth, sure = wall(surface_m)
-    assert voxels.fade(depth, sure & is_sure, CAMERA, LEVEL_FROM_CAMERA) == 0
+    assert voxels.clear_seen_through(depth, sure & is_sure, CAMERA, LEVEL_FROM_CAMERA) == 0
     assert len(voxels) == 5
 
 
 def test_what_is_outside_the_image_stays():
     voxels = VoxelMap(0.05, 1000)
     voxels.add(in_view(2.0) + np.array([0, 5, 0], np.float32), grey(5), 1)
-    assert voxels.fade(*wall(3.0), CAMERA, LEVEL_FROM_CAMERA) == 0
+    assert voxels.clear_seen_through(*wall(3.0), CAMERA, LEVEL_FROM_CAMERA) == 0
 
 
 def test_the_camera_may_be_anywhere():
@@ -126,14 +126,14 @@ def test_the_camera_may_be_anywhere():
     voxels.add(in_view(2.0), grey(5), 1)
     moved = LEVEL_FROM_CAMERA.copy()
     moved[0, 3] = -1.0  # a metre back, so the points are at three metres
-    assert voxels.fade(*wall(3.1), CAMERA, moved) == 0
-    assert voxels.fade(*wall(3.2), CAMERA, moved) == 5
+    assert voxels.clear_seen_through(*wall(3.1), CAMERA, moved) == 0
+    assert voxels.clear_seen_through(*wall(3.2), CAMERA, moved) == 5
 
 
 def test_what_comes_back_counts_from_one_with_its_new_place():
     voxels = VoxelMap(0.05, 1000)
     voxels.add(in_view(2.01), grey(5, 200), 1)
-    voxels.fade(*wall(3.0), CAMERA, LEVEL_FROM_CAMERA)
+    voxels.clear_seen_through(*wall(3.0), CAMERA, LEVEL_FROM_CAMERA)
     assert len(voxels) == 0
     voxels.add(in_view(2.04), grey(5, 50), 2)
     points, colors, observations = voxels.points()
@@ -147,7 +147,7 @@ def test_counts_stop_so_that_what_is_gone_can_leave():
     for stamp in range(400):
         voxels.add(in_view(2.0), grey(5), stamp)
     for _ in range(255):
-        voxels.fade(*wall(3.0), CAMERA, LEVEL_FROM_CAMERA)
+        voxels.clear_seen_through(*wall(3.0), CAMERA, LEVEL_FROM_CAMERA)
     assert len(voxels) == 0
 
 
@@ -188,7 +188,7 @@ def test_points_that_are_none_or_absurdly_far_are_left_out():
 def test_nothing_in_nothing_out():
     voxels = VoxelMap(0.05, 1000)
     voxels.add(np.zeros((0, 3), np.float32), grey(0), 1)
-    assert voxels.fade(*wall(3.0), CAMERA, LEVEL_FROM_CAMERA) == 0
+    assert voxels.clear_seen_through(*wall(3.0), CAMERA, LEVEL_FROM_CAMERA) == 0
     assert voxels.forget_far(np.zeros(3), 5.0) == 0
     assert [len(part) for part in voxels.points(3, 10)] == [0, 0, 0]
     voxels.add(line(3), grey(3), 2)

@@ -169,7 +169,7 @@ def test_damaged_files_are_refused(hollow, tmp_path):
     path = tmp_path / "w.safetensors"
     with pytest.raises(WeightsError, match="no such file"):
         load_network(path)
-    with pytest.raises(WeightsError, match="no such file"):
+    with pytest.raises(WeightsError, match="is a folder"):
         load_network(tmp_path)
     whole = hollow()
     load_network(whole)
@@ -178,7 +178,7 @@ def test_damaged_files_are_refused(hollow, tmp_path):
         load_network(whole)
     for data in (b"", b"12345678", struct.pack("<Q", 1 << 60) + b"{}", b"text " * 100):
         path.write_bytes(data)
-        with pytest.raises(WeightsError, match="no complete safetensors file"):
+        with pytest.raises(WeightsError, match=r"w\.safetensors: is .*; expected weights"):
             load_network(path)
 
 

@@ -10,15 +10,34 @@ import time
 from pathlib import Path
 
 import pytest
-import rclpy_lite
-from rclpy_lite.context import Context
-from rclpy_lite.executors import SingleThreadedExecutor
-from rclpy_lite.node import Node
-from rclpy_lite.transport import loopback_environment
+
+from tests.client_library import why_not_lite
+
+WHY_NOT = why_not_lite()
+if not WHY_NOT:
+    import rclpy_lite
+    from rclpy_lite.context import Context
+    from rclpy_lite.executors import SingleThreadedExecutor
+    from rclpy_lite.node import Node
+    from rclpy_lite.transport import loopback_environment
 
 PEERS = Path(__file__).with_name("peers")
 # Only the ports matter: another session in the same domain would take part in this one.
 DOMAIN_ID = 20 + os.getpid() % 180
+
+
+class SkippedModule(pytest.Module):
+    """A test file that is not even imported."""
+
+    def collect(self):
+        pytest.skip(WHY_NOT, allow_module_level=True)
+
+
+def pytest_pycollect_makemodule(module_path, parent):
+    """All of this folder is about rclpy_lite itself."""
+    if WHY_NOT:
+        return SkippedModule.from_parent(parent, path=module_path)
+    return None
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -49,8 +68,8 @@ def context():
 def make_node(context):
     """Makes nodes in the test's context."""
 
-    def make(name="here", node_class=Node, **options):
-        return node_class(name, context=context, **options)
+    def make(name="here", node_class=None, **options):
+        return (node_class or Node)(name, context=context, **options)
 
     return make
 

@@ -3,7 +3,6 @@
 import threading
 import time
 
-import numpy as np
 import pytest
 from rclpy_lite.exceptions import RCLError
 from rclpy_lite.messages import get_message, store
@@ -29,12 +28,10 @@ def test_images_at_30_hz_arrive_complete_and_in_order(
     make_node, spin, start_peer, raw, reliability
 ):
     node = make_node()
-    numbers, ages_s = [], []
+    numbers = []
 
     def on_image(message):
         numbers.append(int.from_bytes(bytes(message.data[:8]), "little"))
-        stamp = message.header.stamp
-        ages_s.append(time.time() - stamp.sec - stamp.nanosec / 1e9)
 
     def on_bytes(cdr):
         assert isinstance(cdr, bytes)
@@ -52,14 +49,16 @@ def test_images_at_30_hz_arrive_complete_and_in_order(
         raw=raw,
     )
     peer = start_peer("images.py", 30, reliability)
+    # The peer sends the second half when the first has arrived: nothing waits until the end.
+    peer.wait_for("half")
+    enough = 15 if reliability == "reliable" else 7
+    spin(node, lambda: len(numbers) >= enough)
+    peer.tell("go on")
+    spin(node, lambda: len(numbers) >= 2 * enough)
     if reliability == "reliable":
-        spin(node, lambda: len(numbers) >= 30)
         assert numbers == list(range(30))
     else:
-        spin(node, lambda: len(numbers) >= 15)
         assert numbers == sorted(set(numbers))
-    # Far from the second in which all were sent: nothing waits until the end.
-    assert np.median(ages_s) < 0.5
     peer.wait_for("sent")
 
 
@@ -136,28 +135,28 @@ def test_a_publisher_that_waits_for_a_slow_reader_lets_other_threads_run(make_no
     # Nobody spins the node, so the reader's queue fills up.
     node.create_subscription(String, "talk", lambda message: None, everything)
     publisher = node.create_publisher(String, "talk", everything)
-    longest_s, is_done = 0.0, threading.Event()
+    turns, is_done = 0, threading.Event()
 
     def watch():
-        nonlocal longest_s
-        last_s = time.monotonic()
+        nonlocal turns
         while not is_done.wait(0.01):
-            now_s = time.monotonic()
-            longest_s, last_s = max(longest_s, now_s - last_s), now_s
+            turns += 1
 
     watcher = threading.Thread(target=watch)
     watcher.start()
     waited_s = 0.0
     for number in range(2 * MAX_KEEP_ALL):
-        began_s = time.monotonic()
+        began_s, turns_before = time.monotonic(), turns
         publisher.publish(String(data=str(number)))
         waited_s = time.monotonic() - began_s
+        turns_meanwhile = turns - turns_before
         if waited_s > 0.9 * MAX_BLOCKING_NS * 1e-9:
             break
     is_done.set()
     watcher.join()
     assert waited_s > 0.9 * MAX_BLOCKING_NS * 1e-9, "the reader has held nobody up"
-    assert longest_s < 0.5 * waited_s
+    # A publisher that kept the others from running would let one through at its end, if any.
+    assert turns_meanwhile > 2
 
 
 @pytest.mark.parametrize("is_free", [True, False])

@@ -1,11 +1,12 @@
 """Services between two processes."""
 
 import threading
-import time
 
 import pytest
 from rclpy_lite.executors import MultiThreadedExecutor
 from rclpy_lite.messages import get_service
+
+from tests.waiting import outcome_of
 
 SetBool = get_service("std_srvs/srv/SetBool")
 
@@ -56,9 +57,7 @@ def test_call_waits_for_the_answer_while_another_thread_spins(make_node, context
 
 def test_a_missing_service_is_not_waited_for_longer_than_asked(make_node):
     client = make_node().create_client(SetBool, "nobody")
-    start = time.monotonic()
-    assert not client.wait_for_service(0.2)
-    assert time.monotonic() - start < 5.0
+    assert not outcome_of(client.wait_for_service, 0.2)
 
 
 def test_call_gives_up_after_its_timeout(make_node):

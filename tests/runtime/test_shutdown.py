@@ -1,5 +1,6 @@
 """Leaving: promptly, on Ctrl-C, and from other threads."""
 
+import os
 import signal
 import threading
 import time
@@ -18,21 +19,28 @@ from rclpy_lite.signals import install_signal_handlers, uninstall_signal_handler
     [(signal.SIGINT, "interrupted"), (signal.SIGTERM, "shut down from outside")],
 )
 def test_a_signal_ends_a_spinning_process_cleanly_and_peers_see_it_at_once(
-    make_node, start_peer, number, said
+    make_node, start_peer, number, said, monkeypatch
 ):
+    # A peer that only falls silent would stay in the graph for an hour: the end has to be told.
+    monkeypatch.setenv("CYCLONEDDS_URI", _with_lease(os.environ["CYCLONEDDS_URI"], 3600))
     node = make_node()
     peer = start_peer("managed.py")
     peer.wait_for("ready")
-    assert node.wait_for_node("/managed", 10)
-    start = time.monotonic()
+    assert node.wait_for_node("/managed", 30)
     assert peer.interrupt(number) == 0
     peer.wait_for(said)
     peer.wait_for("left")
     graph = node.context.graph
     with graph.changed:
-        gone = graph.changed.wait_for(lambda: "managed" not in node.get_node_names(), 6.0)
-    assert gone
-    assert time.monotonic() - start < 8.0
+        assert graph.changed.wait_for(lambda: "managed" not in node.get_node_names(), 60.0)
+
+
+def _with_lease(configuration: str, seconds: int) -> str:
+    """The same configuration with another time after which a silent participant is given up."""
+    lease = f"<LeaseDuration>{seconds}s</LeaseDuration>"
+    assert "<Discovery>" in configuration
+    assert "LeaseDuration" not in configuration
+    return configuration.replace("<Discovery>", f"<Discovery>{lease}")
 
 
 def test_ctrl_c_while_work_is_handed_to_the_pool_loses_no_count(context):
@@ -155,9 +163,11 @@ def test_waiting_costs_no_processor_time(make_node, context):
     node = make_node()
     executor = SingleThreadedExecutor(context=context)
     executor.add_node(node)
+    looks, find = [], executor._find
+    executor._find = lambda: looks.append(1) or find()
     end = time.monotonic() + 1.0
-    start_s = time.process_time()
     while time.monotonic() < end:
         executor.spin_once(timeout_sec=1.0)
-    assert time.process_time() - start_s < 0.3
+    # Once before and once after the wait, and when the node's own topics have news.
+    assert len(looks) < 20
     executor.shutdown()

@@ -126,6 +126,16 @@ def test_a_new_session_keeps_what_was_learnt_until_there_is_more():
     assert scale.report().samples == 1
 
 
+def test_a_session_can_begin_as_if_nothing_had_been_learnt():
+    scale = MetricScale(settings_for("depth"), measured_depth(1.2))
+    fresh = [one.scale for one in stream(scale, 50, unit=1.2)]
+    scale.restart(keep_world=False, keep_value=False)
+    assert [one.scale for one in stream(scale, 50, unit=1.2, begin=50)] == fresh
+    scale.fix(0.5)
+    scale.restart(keep_world=False, keep_value=False)
+    assert scale.value == 0.5, "what somebody set is not learnt"
+
+
 def test_a_reset_that_keeps_the_world_goes_on_from_the_last_place():
     scale = MetricScale(settings_for("fixed", value=2.0))
     before = stream(scale, 10)[-1]
@@ -161,7 +171,7 @@ def test_what_can_be_no_scale_is_refused_and_nothing_changes(value):
         ({"scale.camera_height_m": 1.2}, r"scale\.mode to camera_height"),
         ({"scale.mode": "fixed", "scale.value": 0.001}, r"0\.01 to 100"),
         ({"scale.mode": "camera_height", "scale.camera_height_m": 11.0}, "0 to 10"),
-        ({"scale.mode": "guess"}, "one of network"),
+        ({"scale.mode": "guess"}, "one of auto, network"),
         ({"input.undistort": True, "input.camera_info": "ignore"}, "how the lens bends"),
         ({"input.undistort": True, "input.camera_matrix": "P"}, "no distortion left"),
         ({"input.camera_matrix": "K", "input.camera_info": "ignore"}, "no matrix to use"),

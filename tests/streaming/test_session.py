@@ -70,7 +70,8 @@ def test_heads_lie_in_the_direction_of_their_pixels(tiny_session, frames):
 
 def test_our_network_places_heads_by_their_pixels_and_others_as_published(frames):
     def place(**changes):
-        settings = Settings().replace({"people.min_score": 0.01, **changes})
+        values = {"people.min_score": 0.01, "people.source": "network", **changes}
+        settings = Settings().replace(values)
         with contextlib.closing(Pipeline.from_settings(settings)) as pipeline:
             return [tuple(p.body.head_camera) for p in pipeline.step(frames[0]).people]
 

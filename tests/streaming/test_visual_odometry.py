@@ -1,4 +1,4 @@
-"""The camera's path from followed corners: exact on scenes of known depth, honest where lost."""
+"""The camera's path from followed features: exact on scenes of known depth, honest where lost."""
 
 import cv2
 import numpy as np
@@ -111,6 +111,80 @@ def test_a_camera_that_stands_still_stays_where_it_is():
     _assert_close(answer.world_from_camera, np.eye(4), 0.01, 0.003)
 
 
+def test_a_camera_on_a_tripod_has_no_path_at_all():
+    """Trembling features and a flickering lamp are no motion, however long they last."""
+    odometry = VisualOdometry()
+    rng = np.random.default_rng(1)
+    still = _estimate(np.eye(4)).image.astype(np.float32)
+    for _ in range(80):
+        seen = still * rng.uniform(0.9, 1.1) + rng.normal(0, 4, still.shape)
+        image = np.clip(seen, 0, 255).astype(np.uint8)
+        answer = odometry.apply(_estimate(np.eye(4), image=image), _CAMERA)
+        assert np.array_equal(answer.world_from_camera, np.eye(4))
+
+
+@pytest.mark.parametrize("is_calibrated", [False, True])
+def test_a_focal_length_that_is_estimated_anew_moves_nobody_and_a_zoom_is_followed(is_calibrated):
+    """The same picture, and another focal length: a better estimate, or a camera that went back."""
+    odometry = VisualOdometry()
+    for focal_px in (200.0, 210.0, 190.0, 180.0):
+        camera = Intrinsics(focal_px, focal_px, 112.0, 80.0, _WIDTH, _HEIGHT)
+        known = {"calibrated": camera} if is_calibrated else {}
+        answer = odometry.apply(_estimate(np.eye(4), intrinsics=camera, **known), camera)
+    forward_m = answer.world_from_camera[2, 3]
+    assert forward_m == pytest.approx(0.1 * _WALL_M if is_calibrated else 0.0, abs=0.03)
+
+
+def test_a_camera_that_turns_on_the_spot_stays_there_though_depth_is_wrong():
+    odometry = VisualOdometry()
+    rng = np.random.default_rng(2)
+    for index in range(12):
+        true = np.eye(4)
+        true[:3, :3] = Rotation.from_euler("yx", (0.012 * index, 0.004 * index)).as_matrix()
+        estimate = _estimate(true)
+        wrong = np.exp(cv2.GaussianBlur(rng.normal(0, 2, (_HEIGHT, _WIDTH, 1)), (0, 0), 9))
+        points = (estimate.points_camera * wrong[..., None]).astype(np.float32)
+        answer = odometry.apply(_estimate(true, points_camera=points), _CAMERA)
+        _assert_close(answer.world_from_camera, true, 1e-6, 0.004)
+
+
+def test_a_camera_that_creeps_gets_there():
+    """What is too little to be seen between two images is seen between many."""
+    odometry = VisualOdometry()
+    for index in range(100):
+        true = np.eye(4)
+        true[0, 3] = 0.001 * index
+        answer = odometry.apply(_estimate(true), _CAMERA)
+    _assert_close(answer.world_from_camera, true, 0.015, 0.004)
+
+
+def test_what_is_not_known_about_the_pose_grows_with_the_way():
+    odometry = VisualOdometry()
+    odometry.apply(_estimate(np.eye(4)), _CAMERA)
+    assert not odometry.covariance.any()
+    variances = []
+    for index in range(1, 30):
+        true = np.eye(4)
+        true[:3, 3] = 0.03 * index, 0, 0.02 * index
+        odometry.apply(_estimate(true), _CAMERA)
+        covariance = odometry.covariance
+        assert np.allclose(covariance, covariance.T)
+        assert np.linalg.eigvalsh(covariance).min() > 0
+        variances.append(np.trace(covariance[:3, :3]))
+    assert variances[-1] > variances[14] > variances[4]
+    # All depth may be off alike by a tenth, and with it the length of the way.
+    assert odometry.covariance[0, 0] > (0.1 * true[0, 3]) ** 2
+
+
+def test_while_nothing_can_be_followed_the_camera_may_be_anywhere():
+    odometry = VisualOdometry()
+    for stamp_ns, texture in ((1, 1), (1_000_000_001, 7)):
+        seen = _estimate(np.eye(4), wall=_texture(texture), stamp_ns=stamp_ns)
+        answer = odometry.apply(seen, _CAMERA)
+    assert not answer.is_motion_known
+    assert np.sqrt(np.trace(odometry.covariance[:3, :3])) > 0.5
+
+
 def test_people_who_walk_do_not_move_the_camera():
     odometry = VisualOdometry()
     clothes = _texture(2)
@@ -190,7 +264,7 @@ def test_restarts():
 
 
 def test_published_networks_say_their_path_themselves(tiny_network, body_model):
-    """Only our own network's path comes from corners, unless settings say otherwise."""
+    """Only our own network's path comes from features, unless settings say otherwise."""
     image = cv2.resize(_WALL, (160, 128))
     moved = np.roll(image, 4, axis=1)
 
@@ -200,8 +274,36 @@ def test_published_networks_say_their_path_themselves(tiny_network, body_model):
             estimate = pipeline.step(Frame(seen, stamp_ns))
         return estimate.world_from_camera
 
-    as_it_is, network, corners = (
-        path(**{"odometry.source": source}) for source in ("auto", "network", "corners")
+    as_it_is, network, features = (
+        path(**{"odometry.source": source}) for source in ("auto", "network", "features")
     )
     assert np.array_equal(as_it_is, network)
-    assert not np.array_equal(corners, network)
+    assert not np.array_equal(features, network)
+
+
+def test_frames_without_depth_are_followed_to_the_next_that_has_it():
+    """Also where nothing can be followed for a while: the key image waits."""
+    odometry = VisualOdometry()
+    path = _path(13, 4)
+    blank = np.full((_HEIGHT, _WIDTH, 3), 90, np.uint8)
+    for index, true in enumerate(path):
+        changes = {} if index % 4 == 0 else {"has_scene": False}
+        if changes:
+            changes["points_camera"] = np.zeros((_HEIGHT, _WIDTH, 3), np.float32)
+        if index == 6:
+            changes["image"] = blank
+        answer = odometry.apply(_estimate(true, **changes), _CAMERA)
+        assert answer.is_motion_known == (index != 6)
+        if index != 6:
+            _assert_close(answer.world_from_camera, true, 0.04, 0.01)
+
+
+def test_a_repeated_picture_moves_nobody_though_its_depth_differs():
+    odometry = VisualOdometry()
+    path = _path(3, 5)
+    before = [odometry.apply(_estimate(pose), _CAMERA) for pose in path][-1]
+    for _ in range(3):
+        again = _estimate(path[-1], points_camera=before.points_camera * 1.3)
+        after = odometry.apply(again, _CAMERA, is_repeated=True)
+        np.testing.assert_array_equal(after.world_from_camera, before.world_from_camera)
+        assert after.is_motion_known

@@ -5,8 +5,8 @@ import signal
 from pathlib import Path
 
 import numpy as np
+from human3r_lab.datasets.sample import PeopleTruth, ViewTruth
 
-from human3r.datasets.sample import PeopleTruth, ViewTruth
 from human3r.types import Intrinsics
 
 

@@ -1,10 +1,10 @@
 """Scenes whose pictures are known in advance."""
 
 import numpy as np
+from human3r_lab.synth.lighting import Lighting
+from human3r_lab.synth.renderer import Renderer
+from human3r_lab.synth.shapes import to_meshes
 
-from human3r.synth.lighting import Lighting
-from human3r.synth.renderer import Renderer
-from human3r.synth.shapes import to_meshes
 from human3r.types import Intrinsics
 
 GREY = np.full((64, 64, 3), 128, np.uint8)

@@ -2,9 +2,8 @@
 
 import numpy as np
 import pytest
-
-from human3r.synth.cameras import CLOSEST_M, Shot, choose_path, look_along, smooth_noise
-from human3r.synth.stage import Obstacle, Stage
+from human3r_lab.synth.cameras import CLOSEST_M, Shot, choose_path, look_along, smooth_noise
+from human3r_lab.synth.stage import Obstacle, Stage
 
 TIMES_S = np.arange(24) / 6.0
 

@@ -6,11 +6,11 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from human3r_lab.synth.generator import render_sequence
 
 from human3r.body import load_body_model
 from human3r.body.default import default_body_path
 from human3r.errors import InputError
-from human3r.synth.generator import render_sequence
 from tests.synth.simple_scenes import rays
 
 SIZE = {"width_px": 96, "height_px": 64}

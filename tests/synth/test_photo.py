@@ -2,8 +2,7 @@
 
 import numpy as np
 import pytest
-
-from human3r.synth.photo import Photographer
+from human3r_lab.synth.photo import Photographer
 
 
 def light(level=0.3):

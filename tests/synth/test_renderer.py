@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
+from human3r_lab.synth.atlas import srgb_from_linear
+from human3r_lab.synth.mesh import Mesh
+from human3r_lab.synth.renderer import Renderer
+from human3r_lab.synth.shapes import box, lathe, panel, prism, to_meshes
 
 from human3r.errors import InputError
-from human3r.synth.atlas import srgb_from_linear
-from human3r.synth.mesh import Mesh
-from human3r.synth.renderer import Renderer
-from human3r.synth.shapes import box, lathe, panel, prism, to_meshes
 from tests.synth.simple_scenes import BOUNDS_M, GREY, camera, draw, flat_light, looking_at, rays
 
 FLOOR = panel((-20, -20, 0), (40, 0, 0), (0, 40, 0), 0)

@@ -2,14 +2,13 @@
 
 import numpy as np
 import pytest
-
-from human3r.synth import furniture as fu
-from human3r.synth import street
-from human3r.synth import textures as tx
-from human3r.synth.lots import make_lot
-from human3r.synth.rooms import make_room
-from human3r.synth.scenery import Set, footprint
-from human3r.synth.shapes import blob, box, cylinder, lathe, prism, to_meshes
+from human3r_lab.synth import furniture as fu
+from human3r_lab.synth import street
+from human3r_lab.synth import textures as tx
+from human3r_lab.synth.lots import make_lot
+from human3r_lab.synth.rooms import make_room
+from human3r_lab.synth.scenery import Set, footprint
+from human3r_lab.synth.shapes import blob, box, cylinder, lathe, prism, to_meshes
 
 PIECES = (
     fu.table, fu.desk, fu.chair, fu.sofa, fu.bed, fu.shelf, fu.cabinet, fu.television, fu.plant,

@@ -6,10 +6,10 @@ from functools import partial
 import cv2
 import numpy as np
 import pytest
+from human3r_lab.datasets.sequence_file import open_folder
+from human3r_lab.synth import production
 
 from human3r.cli.main import main
-from human3r.datasets.sequence_file import open_folder
-from human3r.synth import production
 
 
 @pytest.fixture(autouse=True)
@@ -73,13 +73,14 @@ def test_a_preview_that_cannot_be_written_is_told_before_the_work(tmp_path, caps
 
 def test_without_numba_it_says_what_to_install(tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "numba", None)
-    monkeypatch.delitem(sys.modules, "human3r.synth.compiler", raising=False)
+    monkeypatch.delitem(sys.modules, "human3r_lab.synth.compiler", raising=False)
     assert synth(tmp_path / "data") == 1
-    assert "pip install -e '.[synth]'" in capsys.readouterr().err
+    assert "pip install ./lab" in capsys.readouterr().err
 
 
 def test_depth_and_mask_are_in_the_preview():
-    from human3r.synth.contact_sheet import contact_sheet
+    from human3r_lab.synth.contact_sheet import contact_sheet
+
     from tests.synth.fake_generator import render
 
     class Sequence:

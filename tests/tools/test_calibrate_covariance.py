@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from human3r_lab.datasets import write_sequence
 
-from human3r.datasets import write_sequence
 from human3r.errors import InputError
 from human3r.model.weights_file import sha256_of
 from human3r.pipeline import Pipeline

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from human3r.tracking.motion import camera_from_past, fit_velocity, move
+from human3r.tracking.tracks import camera_from_past, fit_velocity, move
 from tests.tracking.people import person_at
 
 

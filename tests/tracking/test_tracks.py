@@ -294,12 +294,12 @@ def test_every_number_lives_one_life(ids_of_frames, coast_s, confirm_frames):
 
 @settings(max_examples=30, deadline=None)
 @given(streams(), st.sampled_from([0.3, 5.0]))
-def test_numbers_are_foretold_without_changing_the_story(ids_of_frames, coast_s):
+def test_numbers_are_assigned_beforehand_without_changing_the_story(ids_of_frames, coast_s):
     chosen = with_settings(coast_s=coast_s)
     told, plain = Tracker(), Tracker()
     for frame, ids in enumerate(ids_of_frames):
         estimate = estimate_of([person_at([0.3 * i, 0, 3], i) for i in ids], frame)
-        foretold = told.numbers(estimate, chosen)
+        foretold = told.assign(estimate, chosen)
         said = told.update(estimate, chosen)
         assert foretold == [one.number for one in said[: len(ids)]]
         again = plain.update(estimate, chosen)

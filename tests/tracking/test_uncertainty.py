@@ -28,8 +28,7 @@ from human3r.tracking.uncertainty import (
     SpreadModel,
     share_outside,
 )
-from human3r.tracking.visibility import Sight
-from human3r.types import ImageGeometry
+from human3r.types import ImageGeometry, Visibility
 from tests.tracking.people import CAMERA, SETTINGS, estimate_of, person_at
 
 SEEN = SpreadModel(
@@ -118,18 +117,22 @@ def test_beyond_what_was_measured_the_nearest_circumstances_count():
 
 def frame(people, number, **changes):
     size = ImageGeometry(320, 240, 2, 2, 0, 0, 2, 2)
-    return estimate_of(people, number, geometry=size, **changes)
+    return estimate_of(people, number, geometry=size, calibrated=CAMERA, **changes)
 
 
-def told(frames, sights=(), model=MODEL, **changes):
+def told(frames, visibility=None, model=MODEL, **changes):
     """States and covariances (6, 6) frame by frame."""
     tracker, uncertainty, found = Tracker(), PoseUncertainty(model), []
     for number, people in enumerate(frames):
         estimate = frame(people, number, **changes)
         tracked = tracker.update(estimate, SETTINGS)
-        covariances = uncertainty.covariances(tracked, sights, estimate, CAMERA)
+        tracked = [dataclasses.replace(one, visibility=visibility) for one in tracked]
+        covariances = uncertainty.covariances(tracked, estimate)
         found.append(
-            [(t.state, c.reshape(6, 6)) for t, c in zip(tracked, covariances, strict=True)]
+            [
+                (one.state, None if covariance is None else covariance.reshape(6, 6))
+                for one, covariance in zip(tracked, covariances, strict=True)
+            ]
         )
     return found
 
@@ -156,8 +159,8 @@ def test_hidden_joints_make_it_larger():
     clear, half = np.ones(60, np.float32), np.ones(60, np.float32)
     half[:11] = 0.0
     there = [person_at([0, 0, 3])]
-    ((seen,),) = told([there], [Sight(clear, 0.0)])
-    ((hidden,),) = told([there], [Sight(half, 0.0)])
+    ((seen,),) = told([there], Visibility(clear, 0.0))
+    ((hidden,),) = told([there], Visibility(half, 0.0))
     assert hidden[1][2, 2] == pytest.approx(seen[1][2, 2] * np.exp(2 * 0.5), rel=1e-5)
 
 
@@ -170,15 +173,14 @@ def test_lengths_scale_with_the_estimate_and_angles_do_not():
 
 def test_without_a_model_everything_is_unknown():
     said = told([[person_at([0, 0, 3])]] * 3 + [[]], model=None)
-    for ((_, covariance),) in said:
-        assert covariance.ravel().tolist() == [-1.0] + [0.0] * 35
+    assert [covariance for ((_, covariance),) in said] == [None] * 4
 
 
 def test_memory_holds_those_of_the_last_frame_only():
     tracker, uncertainty = Tracker(), PoseUncertainty(MODEL)
     for number in range(100):
         estimate = frame([person_at([2.0 * number, 0, 3], number)], number)
-        uncertainty.covariances(tracker.update(estimate, SETTINGS), [], estimate, CAMERA)
+        uncertainty.covariances(tracker.update(estimate, SETTINGS), estimate)
     assert len(uncertainty._last) <= SETTINGS.max_count
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from human3r.tracking.visibility import DepthView, body_surface, see_people
+from human3r.tracking.visibility import DepthView, body_surface, joint_visibility
 from human3r.types import BodyParameters, Intrinsics, PersonEstimate
 
 CAMERA = Intrinsics(250.0, 250.0, 159.5, 119.5, 320, 240)
@@ -51,7 +51,7 @@ def scene(people=(), offset_m=0.0):
 
 
 def see(people, depth, mask):
-    return see_people(people, ALL, SURFACE, DepthView(depth, mask, CAMERA))
+    return joint_visibility(people, ALL, SURFACE, DepthView(depth, mask, CAMERA))
 
 
 def pixel(point):

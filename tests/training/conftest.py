@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from human3r_lab.training.batches import BatchMaker, Plan
+from human3r_lab.training.body_points import BodyPoints
+from human3r_lab.training.initial import new_network
 
 from human3r.model.network import Human3R
-from human3r.training.batches import BatchMaker, Plan
-from human3r.training.body_points import BodyPoints
-from human3r.training.initial import new_network
 from tests.training import small
 from tests.training.fake_sequences import write_folder
 from tests.training.small import PLAN, SMALL, VIEWS, sequences

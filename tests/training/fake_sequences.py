@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from human3r_lab.datasets import PeopleTruth, ViewTruth, write_sequence
 
 from human3r.body import load_body_model
 from human3r.body.default import default_body_path
-from human3r.datasets import PeopleTruth, ViewTruth, write_sequence
 from human3r.geometry import invert, matrix_from_rotation_vector
 from human3r.types import Intrinsics
 

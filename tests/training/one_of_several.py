@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 
 import torch
+from human3r_lab.training.duration import Cadence, Duration
+from human3r_lab.training.processes import Processes
 from safetensors.torch import save_file
 
-from human3r.training.duration import Cadence, Duration
-from human3r.training.processes import Processes
 from tests.training.small import small_trainer
 
 

@@ -3,15 +3,16 @@
 from functools import cache
 from pathlib import Path
 
+from human3r_lab.training.batches import Augmentation, Plan
+from human3r_lab.training.body_points import BodyPoints
+from human3r_lab.training.initial import new_network
+from human3r_lab.training.processes import Processes
+from human3r_lab.training.recipes import make_recipe
+from human3r_lab.training.targets import TargetRules
+from human3r_lab.training.trainer import Trainer
+
 from human3r.body.default import default_body_path
 from human3r.model.variants import DINO_SIZES, NetworkConfig
-from human3r.training.batches import Augmentation, Plan
-from human3r.training.body_points import BodyPoints
-from human3r.training.initial import new_network
-from human3r.training.processes import Processes
-from human3r.training.recipes import make_recipe
-from human3r.training.targets import TargetRules
-from human3r.training.trainer import Trainer
 
 # No published network has a human branch that is small enough for tests.
 DINO_SIZES.setdefault("small14", (24, 1, 2))

@@ -6,13 +6,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from human3r_lab.datasets import SequenceFile
+from human3r_lab.training.augmentation import crop_view, whole_image
+from human3r_lab.training.batches import BatchMaker, WindowOrder, window_views
+from human3r_lab.training.loader import BatchLoader
 
-from human3r.datasets import SequenceFile
 from human3r.errors import InputError
 from human3r.streaming.preprocess import fit_geometry
-from human3r.training.augmentation import crop_view, whole_image
-from human3r.training.batches import BatchMaker, WindowOrder, window_views
-from human3r.training.loader import BatchLoader
 
 
 def test_an_epoch_visits_every_window_once():

@@ -4,21 +4,21 @@ import dataclasses
 
 import pytest
 import torch
-
-from human3r.model.human_tokens import Detections
-from human3r.model.network import Human3R
-from human3r.streaming.preprocess import pad_to_square
-from human3r.training.batches import Batch
-from human3r.training.forward import (
+from human3r_lab.training.batches import Batch
+from human3r_lab.training.forward import (
     ForwardOptions,
     forward,
     forward_human_branch,
     forward_people,
     normalised,
 )
-from human3r.training.losses import compute_losses
-from human3r.training.ray_maps import ray_maps
-from human3r.training.recipes import HUMAN_BRANCH, PEOPLE, choose_parameters, make_recipe
+from human3r_lab.training.losses import compute_losses
+from human3r_lab.training.ray_maps import ray_maps
+from human3r_lab.training.recipes import HUMAN_BRANCH, PEOPLE, choose_parameters, make_recipe
+
+from human3r.model.human_tokens import Detections
+from human3r.model.network import Human3R
+from human3r.streaming.preprocess import pad_to_square
 
 
 def stream(network: Human3R, batch: Batch, window: int, monkeypatch) -> list:

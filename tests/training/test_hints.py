@@ -5,15 +5,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from human3r_lab.datasets import ViewTruth
+from human3r_lab.training.augmentation import crop_view, whole_image
+from human3r_lab.training.batches import Batch, collate
+from human3r_lab.training.duration import Duration
+from human3r_lab.training.export import export_training
+from human3r_lab.training.hints import _BODY, DenseHints, _heading, _place, _surface, hint_loss
+from human3r_lab.training.targets import make_targets
 
-from human3r.datasets import ViewTruth
 from human3r.streaming.preprocess import fit_geometry
-from human3r.training.augmentation import crop_view, whole_image
-from human3r.training.batches import Batch, collate
-from human3r.training.duration import Duration
-from human3r.training.export import export_training
-from human3r.training.hints import _BODY, DenseHints, _heading, _place, _surface, hint_loss
-from human3r.training.targets import make_targets
 from tests.training.fake_sequences import make_views
 from tests.training.small import small_trainer
 

@@ -5,15 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-
-from human3r.body import load_body_model
-from human3r.body.default import default_body_path
-from human3r.geometry.rigid import pose_from_matrix
-from human3r.model.heads import People
-from human3r.training.batches import Batch
-from human3r.training.body_points import BodyPoints
-from human3r.training.forward import Predictions, forward
-from human3r.training.losses import (
+from human3r_lab.training.batches import Batch
+from human3r_lab.training.body_points import BodyPoints
+from human3r_lab.training.forward import Predictions, forward
+from human3r_lab.training.losses import (
     LossWeights,
     camera_points,
     compute_losses,
@@ -23,6 +18,11 @@ from human3r.training.losses import (
     people_losses,
     scene_losses,
 )
+
+from human3r.body import load_body_model
+from human3r.body.default import default_body_path
+from human3r.geometry.rigid import pose_from_matrix
+from human3r.model.heads import People
 from tests.training.small import SMALL
 
 SIDE_PX = SMALL.human_size_px

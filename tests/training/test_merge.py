@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from human3r_lab.training.initial import new_network
+from human3r_lab.training.merge import merged_network
 
 from human3r.errors import WeightsError
-from human3r.training.initial import new_network
-from human3r.training.merge import merged_network
 from tests.training.small import SMALL
 
 HUMAN = ("backbone.", "mhmr_", "masked_smpl_token")

@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from human3r_lab.training.batches import BatchMaker
+from human3r_lab.training.checkpoints import list_checkpoints, load_newest
+from human3r_lab.training.duration import Duration
+from human3r_lab.training.forward import forward
+from human3r_lab.training.losses import compute_losses
+from human3r_lab.training.processes import Processes
 from safetensors.torch import load_file
 
 from human3r.errors import ConfigError
-from human3r.training.batches import BatchMaker
-from human3r.training.checkpoints import list_checkpoints, load_newest
-from human3r.training.duration import Duration
-from human3r.training.forward import forward
-from human3r.training.losses import compute_losses
-from human3r.training.processes import Processes
 from tests.training.small import PLAN, sequences, small_trainer
 
 ROOT = Path(__file__).parents[2]
@@ -64,6 +64,7 @@ def test_a_killed_training_goes_on_bit_for_bit(data_folder, tmp_path):
     assert not list(resumed.checkpoints.glob("*.part"))
 
 
+@pytest.mark.slow
 def test_two_processes_learn_as_one(data_folder, tmp_path):
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))

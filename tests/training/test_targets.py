@@ -5,14 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-
-from human3r.body import load_body_model
-from human3r.body.default import default_body_path
-from human3r.datasets import PeopleTruth
-from human3r.geometry import transform_points
-from human3r.model.human_tokens import locate_people
-from human3r.streaming.preprocess import fit_geometry, resize_and_crop
-from human3r.training.augmentation import (
+from human3r_lab.datasets import PeopleTruth
+from human3r_lab.training.augmentation import (
     ColorChange,
     centred_crop,
     change_colors,
@@ -21,7 +15,13 @@ from human3r.training.augmentation import (
     mirror_view,
     whole_image,
 )
-from human3r.training.targets import TargetRules, make_targets, read_beside
+from human3r_lab.training.targets import TargetRules, make_targets, read_beside
+
+from human3r.body import load_body_model
+from human3r.body.default import default_body_path
+from human3r.geometry import transform_points
+from human3r.model.human_tokens import locate_people
+from human3r.streaming.preprocess import fit_geometry, resize_and_crop
 from tests.training.fake_sequences import make_views
 
 SQUARE_PX, PATCH_PX = 84, 16

@@ -8,15 +8,15 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from human3r_lab.cli import train as command
+from human3r_lab.training.curves import draw_curves
+from human3r_lab.training.duration import Duration
+from human3r_lab.training.export import export_weights
+from human3r_lab.training.initial import new_network, set_mean_body
+from human3r_lab.training.run import TrainingOptions, train
 
-from human3r.cli import train as command
 from human3r.errors import ConfigError, DeviceError, InputError, WeightsError
 from human3r.model.checkpoint import load_network
-from human3r.training.curves import draw_curves
-from human3r.training.duration import Duration
-from human3r.training.export import export_weights
-from human3r.training.initial import new_network, set_mean_body
-from human3r.training.run import TrainingOptions, train
 from tests.training.fake_sequences import write_folder
 from tests.training.small import SMALL
 
@@ -124,19 +124,24 @@ def test_exporting_nothing_is_refused(tmp_path):
 
 
 def test_curves_show_what_there_is():
-    empty = draw_curves([])
     lines = [
         {"step": i, "loss": 5.0 / i, "terms": {"points": 0.5 - 0.1 * i, "mask": None}}
         for i in range(1, 30)
     ]
     lines[20]["validation"] = {"loss": 1.0}
-    drawn = draw_curves(lines)
-    assert drawn.shape == empty.shape
-    assert (drawn != empty).any(axis=2).mean() > 0.005
+    panels = {axes.get_title("left"): axes for axes in draw_curves(lines).axes}
+    raw, smooth, validation = panels["loss"].lines
+    assert panels["loss"].get_yscale() == "log"
+    assert panels["points"].get_yscale() == "linear", "it becomes negative"
+    np.testing.assert_array_equal(raw.get_ydata(), [5.0 / i for i in range(1, 30)])
+    assert len(smooth.get_ydata()) == 29
+    assert validation.get_xydata().tolist() == [[21, 1.0]]
+    for drawn in (panels["mask"], *draw_curves([]).axes):
+        assert [text.get_text() for text in drawn.texts] == ["no values yet"]
 
 
 def test_the_mean_body_is_that_of_the_data(data_folder):
-    from human3r.datasets import open_folder
+    from human3r_lab.datasets import open_folder
 
     sequences = open_folder(data_folder)
     network = new_network(SMALL, seed=0)

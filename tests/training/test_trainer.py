@@ -7,16 +7,16 @@ from dataclasses import replace
 
 import pytest
 import torch
+from human3r_lab.training import trainer as trainer_module
+from human3r_lab.training.checkpoints import list_checkpoints, load_checkpoint, load_newest
+from human3r_lab.training.duration import Cadence, Duration
+from human3r_lab.training.initial import new_network
+from human3r_lab.training.recipes import PROMPT_TUNED, choose_parameters, make_recipe
+from human3r_lab.training.run_log import RunLog, read_log
+from human3r_lab.training.schedule import rate
+from human3r_lab.training.trainer import Trainer
 
 from human3r.errors import ConfigError, InputError, NonFiniteError, OutputError
-from human3r.training import trainer as trainer_module
-from human3r.training.checkpoints import list_checkpoints, load_checkpoint, load_newest
-from human3r.training.duration import Cadence, Duration
-from human3r.training.initial import new_network
-from human3r.training.recipes import PROMPT_TUNED, choose_parameters, make_recipe
-from human3r.training.run_log import RunLog, read_log
-from human3r.training.schedule import rate
-from human3r.training.trainer import Trainer
 from tests.training.small import PLAN, SMALL, sequences, small_trainer
 
 BAD_STEPS = 3
@@ -214,7 +214,7 @@ def test_a_full_disk_leaves_the_old_checkpoint(make_trainer, monkeypatch):
         path.write_bytes(b"half")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("human3r.training.checkpoints.save_file", full)
+    monkeypatch.setattr("human3r_lab.training.checkpoints.save_file", full)
     with pytest.raises(OutputError, match="full"):
         trainer.run(Duration(steps=2))
     names = [path.name for path in trainer.checkpoints.iterdir()]

@@ -9,6 +9,8 @@ from human3r.types import (
     ImageGeometry,
     Intrinsics,
     PersonEstimate,
+    TrackedPerson,
+    TrackState,
 )
 from human3r.viewer.overlay import project
 from human3r.viewer.raster import silhouette
@@ -171,6 +173,10 @@ def estimate(
         world_from_camera=pose,
         intrinsics=network_camera(),
         people=tuple(people),
+        tracked=tuple(
+            TrackedPerson(person.track_id, TrackState.OK, person, None, stamp, stamp, number)
+            for person in people
+        ),
     )
 
 

@@ -196,3 +196,26 @@ def test_one_frame_gives_a_picture_and_more_give_a_video(tmp_path):
             files.add(frame, estimate)
         files.finish()
         assert [p.name for p in folder.iterdir()] == [name]
+
+
+def test_depth_lies_beside_an_upright_image_and_in_the_corner_of_a_wide_one(one):
+    frame, estimate = one
+    upright = np.full((320, 180, 3), 90, np.uint8)
+    drawn = draw_overlay(upright, estimate)
+    assert drawn.shape[0] == 320
+    assert drawn.shape[1] > 180 + 100
+    np.testing.assert_array_equal(
+        drawn[:, :180], draw_overlay(upright, estimate, depth_inset=False)
+    )
+    assert draw_overlay(frame.image, estimate).shape == frame.image.shape
+
+
+def test_a_clock_that_leaps_by_years_becomes_a_short_pause_of_the_video(one, tmp_path):
+    frame, estimate = one
+    files = OverlayFiles(tmp_path, synthetic.FACES)
+    for stamp_s in (1, 2, 1_700_000_000, 1_700_000_001, 1_700_000_031):
+        files.add(replace(frame, stamp_ns=stamp_s * 10**9), estimate)
+    files.finish()
+    with av.open(str(tmp_path / "overlay.mp4")) as video:
+        times = [float(picture.time) for picture in video.decode(video=0)]
+    assert times == pytest.approx([0.0, 1.0, 1.1, 2.1, 32.1], abs=0.01)

@@ -5,7 +5,8 @@ import pytest
 
 from human3r.io.scene_cloud import SceneCloud
 from human3r.viewer.canvas import Canvas
-from human3r.viewer.render import Body, View, render_view
+from human3r.viewer.labels import free_place
+from human3r.viewer.render import Body, View, _different_poses, render_view
 from human3r.viewer.view_file import ViewCollector, ViewFile
 from human3r.viewer.viewpoint import Viewpoint, frame_all
 from tests.viewer import synthetic_estimates as synthetic
@@ -91,7 +92,12 @@ def collected():
 
 def test_a_run_becomes_a_picture_with_people_scene_and_camera():
     view = collected().view()
-    assert {body.track_id for body in view.bodies if body.is_latest} == {1, 2}
+    assert {body.track_id for body in view.bodies} == {1, 2}
+    # Feet stay on the floor of the room, and the first walks to the right.
+    path = next(body.path_world for body in view.bodies if body.track_id == 1)
+    assert len(path) == 6
+    assert path[-1, 0] - path[0, 0] > 1.0
+    np.testing.assert_allclose(path[:, 1], synthetic.FLOOR_M, atol=0.15)
     assert len(view.world_from_camera) == 6
     full = render_view(view, 320, 200)
     empty = render_view(View(*NOTHING, 0.02), 320, 200)
@@ -111,10 +117,54 @@ def test_the_collector_stays_bounded():
     _, empty = synthetic.estimate(0)
     somebody = synthetic.person(0, [0, 0, 3.0])
     for number in range(300):
-        collector.add(replace(empty, people=(replace(somebody, track_id=number),)))
+        for _ in range(30 if number % 3 else 1):
+            collector.add(replace(empty, people=(replace(somebody, track_id=number),)))
     view = collector.view()
-    assert len(view.bodies) <= 96
+    assert 0 < len(view.bodies) <= 48
     assert view.bodies[-1].track_id == 299
+    assert len(view.world_from_camera) <= 2001
+
+
+def test_who_was_seen_in_too_few_frames_is_not_drawn():
+    collector = ViewCollector(synthetic.FACES, SceneCloud(0.1))
+    _, empty = synthetic.estimate(0)
+    somebody, ghost = (synthetic.person(track, [0, 0, 3.0]) for track in (1, 2))
+    for number in range(40):
+        collector.add(replace(empty, people=(somebody, ghost) if number < 3 else (somebody,)))
+    assert [body.track_id for body in collector.view().bodies] == [1]
+
+
+def jittering(spread_m):
+    rng = np.random.default_rng(2)
+    poses = [np.eye(4) for _ in range(50)]
+    for number, pose in enumerate(poses):
+        pose[:3, 3] = rng.normal(size=3) * 0.01 + [spread_m * number / 49, 0, 0]
+    return poses
+
+
+@pytest.mark.parametrize(("spread_m", "count"), [(0.0, 1), (4.0, 5)])
+def test_a_camera_that_stands_still_is_drawn_once(spread_m, count):
+    assert len(_different_poses(jittering(spread_m), 0.5)) == count
+
+
+def test_what_is_taller_than_wide_gets_an_upright_picture():
+    tower = np.array([[0.1 * (n % 2), -0.05 * n, 5.0] for n in range(200)])
+    colors = np.full((200, 3), 200, np.uint8)
+    assert render_view(View(tower, colors, 0.05), 160, 100).shape == (160, 100, 3)
+    wide = tower[:, [1, 0, 2]]
+    assert render_view(View(wide, colors, 0.05), 160, 100).shape == (100, 160, 3)
+
+
+def test_no_label_hides_another():
+    taken = []
+    for _ in range(12):
+        free_place((50, 40, 20, 12), taken, 200, 200)
+    assert len(taken) == 12
+    for number, (left, top, width, height) in enumerate(taken):
+        assert left >= 0
+        assert 0 <= top <= 200 - height
+        for x, y, w, h in taken[:number]:
+            assert left >= x + w or x >= left + width or top >= y + h or y >= top + height
 
 
 def test_the_view_file_is_a_png(tmp_path):

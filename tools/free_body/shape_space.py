@@ -67,9 +67,9 @@ def mirror_vertices(vertices: np.ndarray) -> np.ndarray:
         ValueError: a vertex has no partner within a millimetre, or partners are not mutual.
     """
     distance, partner = KDTree(vertices).query(vertices * [-1, 1, 1])
-    if distance.max() > 1e-3 or (partner[partner] != np.arange(len(partner))).any():
+    if distance.max() > 1e-3 or (partner[partner] != np.arange(len(partner))).any():  # pyright: ignore[reportIndexIssue]
         raise ValueError(f"the mesh is not symmetric: worst distance {distance.max():.4f} m")
-    return partner
+    return partner  # pyright: ignore[reportReturnType]
 
 
 def mirror_joints() -> list[int]:

@@ -45,7 +45,7 @@ def dtype_from_fields(fields: Iterable[Any], point_step: int | None = None) -> n
     layout: dict[str, Any] = {"names": names, "formats": formats, "offsets": offsets}
     if point_step is not None:
         layout["itemsize"] = point_step
-    return np.dtype(layout)
+    return np.dtype(layout)  # pyright: ignore[reportArgumentType, reportCallIssue]
 
 
 def read_points(

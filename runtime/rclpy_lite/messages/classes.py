@@ -95,7 +95,7 @@ def _rebuilder(cls: type, descriptors: list[Any], members: list[Any]) -> Callabl
     byte_at = [i for i, d in enumerate(descriptors) if d == (Nodetype.BASE, ("byte", 0))]
 
     def rebuild(*values: Any) -> Any:
-        self = new(cls)
+        self = new(cls)  # pyright: ignore[reportCallIssue]
         for set_slot, value in zip(setters, values, strict=False):
             set_slot(self, value)
         for i in byte_at:

@@ -24,7 +24,7 @@ from cyclonedds.sub import DataReader, Subscriber
 from cyclonedds.topic import Topic
 
 from rclpy_lite.exceptions import InvalidHandle, RCLError
-from rclpy_lite.transport.environment import default_configuration
+from rclpy_lite.transport.environment import participant_configuration
 
 _log = logging.getLogger(__name__)
 _FOREVER_NS = 2**63 - 1
@@ -37,10 +37,11 @@ _domains_lock = threading.Lock()
 def _open_domain(domain_id: int) -> None:
     with _domains_lock:
         domain, users = _domains.get(domain_id, (None, 0))
-        if users == 0 and (configuration := default_configuration()) is not None:
-            # Somebody else in this process may have made the domain already; then theirs holds.
+        if users == 0:
+            # Other code in this process may have made the domain already; then its settings hold.
+            # A configuration that Cyclone refuses is reported by the participant made next.
             with contextlib.suppress(DDSException):
-                domain = Domain(domain_id, configuration)
+                domain = Domain(domain_id, participant_configuration())
         _domains[domain_id] = (domain, users + 1)
 
 
@@ -57,8 +58,8 @@ def _close_domain(domain_id: int) -> None:
 
 def delete_entity(entity: Entity) -> None:
     """Delete now instead of whenever the garbage collector comes by."""
-    if Entity._entities.pop(entity._ref, None) is not None:
-        entity._delete(entity._ref)
+    if Entity._entities.pop(entity._ref, None) is not None:  # pyright: ignore[reportArgumentType, reportCallIssue]
+        entity._delete(entity._ref)  # pyright: ignore[reportCallIssue]
 
 
 class _TellingWaitSet(WaitSet):
@@ -67,11 +68,11 @@ class _TellingWaitSet(WaitSet):
     @c_call("dds_waitset_attach")
     def attach_as(
         self, waitset: dds_c_t.entity, entity: dds_c_t.entity, token: ctypes.c_ssize_t
-    ) -> dds_c_t.returnv:
+    ) -> dds_c_t.returnv:  # pyright: ignore[reportReturnType]
         pass
 
     @c_call("dds_waitset_detach")
-    def detach_ref(self, waitset: dds_c_t.entity, entity: dds_c_t.entity) -> dds_c_t.returnv:
+    def detach_ref(self, waitset: dds_c_t.entity, entity: dds_c_t.entity) -> dds_c_t.returnv:  # pyright: ignore[reportReturnType]
         pass
 
     @c_call("dds_waitset_wait")
@@ -81,7 +82,7 @@ class _TellingWaitSet(WaitSet):
         tokens: ctypes.POINTER(ctypes.c_ssize_t),  # pyright: ignore[reportInvalidTypeForm]
         size: ctypes.c_size_t,
         timeout: dds_c_t.duration,
-    ) -> dds_c_t.returnv:
+    ) -> dds_c_t.returnv:  # pyright: ignore[reportReturnType]
         pass
 
 
@@ -114,7 +115,7 @@ class _FreeWriter(DataWriter):
             self.write(self.topic.data_type(cdr))
             return
         sample = _Cdr(ctypes.cast(ctypes.c_char_p(cdr), ctypes.c_void_p), len(cdr))
-        result = self._dds_write(self._ref, ctypes.byref(sample))
+        result = self._dds_write(self._ref, ctypes.byref(sample))  # pyright: ignore[reportCallIssue]
         if result < 0:
             raise DDSException(result, f"Occurred while writing to {self.topic.name}")
 
@@ -123,7 +124,7 @@ class _FreeWriter(DataWriter):
         self,
         writer: dds_c_t.entity,
         sample: ctypes.POINTER(_Cdr),  # pyright: ignore[reportInvalidTypeForm]
-    ) -> dds_c_t.returnv:
+    ) -> dds_c_t.returnv:  # pyright: ignore[reportReturnType]
         pass
 
 
@@ -255,7 +256,7 @@ class Reader(Endpoint):
 
 def user_data_of(qos: Qos) -> bytes:
     """The USER_DATA policy, empty where there is none."""
-    return qos[Policy.Userdata].data if Policy.Userdata in qos else b""
+    return qos[Policy.Userdata].data if Policy.Userdata in qos else b""  # pyright: ignore[reportOptionalMemberAccess]
 
 
 class Participant:
@@ -283,7 +284,7 @@ class Participant:
         self._is_closed = False
         self._waitset = _TellingWaitSet(self.entity)
         self._guard = GuardCondition(self.entity)
-        self._waitset.attach_as(self._waitset._ref, self._guard._ref, self._guard._ref)
+        self._waitset.attach_as(self._waitset._ref, self._guard._ref, self._guard._ref)  # pyright: ignore[reportCallIssue]
         self._thread = threading.Thread(target=self._watch, name="rclpy_lite_dds", daemon=True)
         self._thread.start()
 
@@ -352,7 +353,7 @@ class Participant:
         with self._lock:
             self._watched[entity._ref] = (entity, mask, on_change)
             entity.set_status_mask(mask)
-            result = self._waitset.attach_as(self._waitset._ref, entity._ref, entity._ref)
+            result = self._waitset.attach_as(self._waitset._ref, entity._ref, entity._ref)  # pyright: ignore[reportCallIssue]
         if result < 0:
             raise RCLError(f"Cyclone DDS cannot watch {entity}: {DDSException(result)}")
 
@@ -360,13 +361,13 @@ class Participant:
         """Forget an entity that is about to be deleted."""
         with self._lock:
             if self._watched.pop(entity._ref, None) is not None and not self._is_closed:
-                self._waitset.detach_ref(self._waitset._ref, entity._ref)
+                self._waitset.detach_ref(self._waitset._ref, entity._ref)  # pyright: ignore[reportCallIssue]
 
     def _watch(self) -> None:
         tokens = (ctypes.c_ssize_t * _WAITSET_SLOTS)()
         waitset = self._waitset
         while not self._is_closed:
-            woken = waitset.wait_tokens(waitset._ref, tokens, _WAITSET_SLOTS, _FOREVER_NS)
+            woken = waitset.wait_tokens(waitset._ref, tokens, _WAITSET_SLOTS, _FOREVER_NS)  # pyright: ignore[reportCallIssue]
             if woken < 0:
                 if not self._is_closed:
                     _log.error("waiting on Cyclone DDS failed: %s", DDSException(woken))

@@ -20,7 +20,8 @@ _LOOPBACK = """
 _BUFFERS = '<Internal><SocketReceiveBufferSize max="4MB"/></Internal>'
 
 # ROS 2 matches types by name alone. Python's cyclonedds also announces their structure, and two
-# such processes refuse each other over a mere string bound; 1.16 is Eclipse's vendor id.
+# such processes refuse each other over a mere string bound; 1.16 is Eclipse's vendor id. Never in
+# an environment variable: ROS 2's Cyclone DDS 0.10 does not know the element and refuses to start.
 _BY_NAME = "<Compatibility><IgnoreTypeInformation>1.16</IgnoreTypeInformation></Compatibility>"
 
 MAX_DOMAIN_ID = 232
@@ -29,7 +30,7 @@ MAX_DOMAIN_ID = 232
 
 def _configuration(inside: str) -> str:
     compact = "".join(line.strip() for line in inside.splitlines())
-    return f'<CycloneDDS><Domain Id="any">{compact}{_BY_NAME}{_BUFFERS}</Domain></CycloneDDS>'
+    return f'<CycloneDDS><Domain Id="any">{compact}</Domain></CycloneDDS>'
 
 
 def _is_local_only() -> bool:
@@ -39,11 +40,16 @@ def _is_local_only() -> bool:
     )
 
 
-def default_configuration() -> str | None:
-    """Configuration to use where CYCLONEDDS_URI says nothing; None where it does."""
-    if os.environ.get("CYCLONEDDS_URI"):
-        return None
-    return _configuration(_LOOPBACK if _is_local_only() else "")
+def participant_configuration() -> str:
+    """What our own participant is configured with; no other process sees it.
+
+    CYCLONEDDS_URI, or what goes without it, behind a fragment of ours, so that the user's word
+    wins over it.
+    """
+    given = os.environ.get("CYCLONEDDS_URI")
+    if not given:
+        given = _configuration((_LOOPBACK if _is_local_only() else "") + _BUFFERS)
+    return f"{_configuration(_BY_NAME)},{given}"
 
 
 def domain_id_from_environment() -> int:
@@ -64,6 +70,7 @@ def domain_id_from_environment() -> int:
 def loopback_environment(domain_id: int) -> dict[str, str]:
     """Environment variables that keep a process on 127.0.0.1, without multicast.
 
+    Valid for ROS 2's Cyclone DDS too, so that its nodes can take part.
     For tests and demonstrations; 41 processes can take part at once.
 
     Raises:
@@ -71,4 +78,7 @@ def loopback_environment(domain_id: int) -> dict[str, str]:
     """
     if not 0 <= domain_id <= MAX_DOMAIN_ID:
         raise RCLError(f"domain_id: got {domain_id}; expected 0 to {MAX_DOMAIN_ID}.")
-    return {"ROS_DOMAIN_ID": str(domain_id), "CYCLONEDDS_URI": _configuration(_LOOPBACK)}
+    return {
+        "ROS_DOMAIN_ID": str(domain_id),
+        "CYCLONEDDS_URI": _configuration(_LOOPBACK + _BUFFERS),
+    }

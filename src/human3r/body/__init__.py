@@ -1,16 +1,28 @@
 """Body models: parameters to joints and vertices."""
 
+from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from human3r.body.base import BodyMesh, BodyModel
 from human3r.errors import BodyModelError, DeviceError
+from human3r.file_kind import refuse_other_kinds
+
+if TYPE_CHECKING:
+    from human3r.body.base import BodyMesh, BodyModel
 
 __all__ = ["BodyMesh", "BodyModel", "find_body_file", "load_body_model"]
 
 _CANDIDATES = ("SMPLX_NEUTRAL.npz", "smplx/SMPLX_NEUTRAL.npz")
 
 
-def load_body_model(path: str | Path, device: str = "cpu") -> BodyModel:
+def __getattr__(name: str) -> Any:
+    # They bring torch, which skeletons and files of bodies do without.
+    if name in ("BodyMesh", "BodyModel"):
+        return getattr(import_module("human3r.body.base"), name)
+    raise AttributeError(f"module 'human3r.body' has no attribute {name!r}")
+
+
+def load_body_model(path: str | Path, device: str = "cpu") -> "BodyModel":
     """The body model of a file in the SMPL-X layout, ready to pose people.
 
     Args:
@@ -61,6 +73,9 @@ def find_body_file(path: Path, *, allow_pickle: bool = False) -> Path:
             f"{file}: no such file; expected a body model in the SMPL-X layout as npz. "
             "Check the path."
         )
+    # An npz of other arrays is answered with the one that is missing, an archive as damaged.
+    accepted = ("body", "npz", "people file", *(("pickle",) if allow_pickle else ()))
+    refuse_other_kinds(file, accepted, "a body model in the SMPL-X layout as npz", BodyModelError)
     if file.suffix.lower() == ".pkl" and not allow_pickle:
         raise BodyModelError(
             f"{file}: is a pickle, which could run code when loaded; expected npz. "

@@ -46,7 +46,7 @@ def convert_body(source: str | Path, target: str | Path) -> BodySummary:
     if body.pose_directions is None:
         kept.pop("posedirs", None)
     with whole_file(Path(target)) as stream:
-        np.savez_compressed(stream, **kept)
+        np.savez_compressed(stream, **kept)  # pyright: ignore[reportArgumentType]
     return _summary(Path(target), body)
 
 

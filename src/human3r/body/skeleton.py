@@ -4,6 +4,10 @@ Rotations of the network are 53: root, 21 body, 15 left hand, 15 right hand join
 skeleton has 55 joints, in SMPL-X's own order: jaw and eyes stand before the hands.
 """
 
+import numpy as np
+
+from human3r.errors import BodyModelError
+
 _FINGERS = ("index", "middle", "pinky", "ring", "thumb")
 
 JOINT_NAMES: tuple[str, ...] = (
@@ -76,3 +80,22 @@ def levels(parents: tuple[int, ...] = JOINT_PARENTS) -> tuple[tuple[int, ...], .
         tuple(joint for joint, d in enumerate(depth) if d == level)
         for level in range(max(depth) + 1)
     )
+
+
+FACE = ("nose", "right_eye", "left_eye", "right_ear", "left_ear")
+"""Landmarks that are published after the rotating joints, in this order."""
+
+
+def published_joints(joint_names: tuple[str, ...]) -> np.ndarray:
+    """Indices into a body model's joints of the 60 published ones.
+
+    Raises:
+        BodyModelError: the model has no nose, eyes or ears.
+    """
+    missing = [name for name in FACE if name not in joint_names]
+    if missing:
+        raise BodyModelError(
+            f"body model: no joints called {', '.join(missing)}; expected the SMPL-X landmarks "
+            f"after its {NUM_JOINTS} joints. Use a body model file with them."
+        )
+    return np.array([*range(NUM_JOINTS), *(joint_names.index(name) for name in FACE)])

@@ -3,6 +3,8 @@
 import argparse
 from typing import Any
 
+from human3r.cli.weights import add_force
+
 
 def add_parser(commands: Any) -> None:
     """Adds ``body`` and its two actions to the command line."""
@@ -17,6 +19,7 @@ def add_parser(commands: Any) -> None:
     )
     convert.add_argument("source", metavar="SMPLX_NEUTRAL.pkl|npz")
     convert.add_argument("target", metavar="OUT.npz")
+    add_force(convert)
     convert.set_defaults(run=_convert)
 
     inspect = actions.add_parser("inspect", help="say what a body model file holds")
@@ -28,7 +31,8 @@ def _convert(args: argparse.Namespace) -> int:
     from human3r.body.convert import convert_body
     from human3r.checks import check_output_path
 
-    _show(convert_body(args.source, check_output_path(args.target, args.source)))
+    target = check_output_path(args.target, args.source, may_replace=args.force)
+    _show(convert_body(args.source, target))
     return 0
 
 

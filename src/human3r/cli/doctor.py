@@ -12,13 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from human3r.cli.doctor_check import FAIL, NOTE, OK, Check
-from human3r.cli.doctor_graph import DEFAULT_NODE, graph_checks
 from human3r.errors import Human3RError
+from human3r.plugins import CHECKS, load_plugin
 
-_WANTED_RMEM_BYTES = 2**24
+DEFAULT_NODE = "/human3r"
+
+_WANTED_RMEM_BYTES = 4_194_304
 _OPTIONAL_PACKAGES = {
-    # package: extra of human3r that brings it, and what needs it
-    "numba": ("synth", "human3r synth and human3r evaluate synthetic, which draw their own world"),
+    # package: folder of the repository that has it, and what it is for
+    "human3r_lab": ("./lab", "human3r synth, train and evaluate"),
 }
 _BRIDGE_MESSAGES = {
     # package: what of human3r_bridge needs it
@@ -55,7 +57,7 @@ def add_parser(commands: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the report; 1 when a basic part fails."""
     if args.graph:
-        checks, ill = list(graph_checks(args.graph)), "Not well"
+        checks, ill = list(load_plugin(CHECKS, "graph")(args.graph)), "Not well"
         notes = list(dict.fromkeys(check.part for check in checks if check.state == NOTE))
         well = f"It works; see the notes on {', '.join(notes)}." if notes else "All is well."
     else:
@@ -142,13 +144,13 @@ def _packages() -> Iterator[Check]:
                 "installed in another way" if found else "missing",
                 "" if found else f"pip install {name}",
             )
-    for name, (extra, use) in _OPTIONAL_PACKAGES.items():
+    for name, (folder, use) in _OPTIONAL_PACKAGES.items():
         found = _is_installed(name)
         yield Check(
             name,
             OK if found else NOTE,
             "found" if found else "not installed",
-            "" if found else f"only for {use}: pip install '.[{extra}]' from the clone",
+            "" if found else f"only for {use}: pip install {folder} from the clone",
         )
 
 
@@ -199,7 +201,7 @@ def _weights(path: str | None) -> Iterator[Check]:
     from human3r.model.weights_inspection import describe_weights
 
     summary = describe_weights(Path(path) if path else default_weights_path())
-    advice = "" if path else "The network that comes along is used; name a file to check it."
+    advice = "" if path else "The bundled network is used; name a file to check it."
     yield Check("weights", OK if path else NOTE, _in_words(summary), advice)
 
 
@@ -291,7 +293,7 @@ def _network() -> Iterator[Check]:
         ""
         if enough
         else "Large raw images over a network may be lost; if so: "
-        f"sudo sysctl -w net.core.rmem_max={2 * _WANTED_RMEM_BYTES}",
+        f"sudo sysctl -w net.core.rmem_max={_WANTED_RMEM_BYTES}",
     )
     domain = os.environ.get("ROS_DOMAIN_ID", "")
     if domain:
@@ -316,7 +318,5 @@ def _disk() -> Iterator[Check]:
 
 def _dds() -> Iterator[Check]:
     """A string to ourselves, through the same client library as the node's."""
-    from human3r.cli.ros_part import loopback_test
-
-    millis = loopback_test(timeout_s=10.0)
+    millis = load_plugin(CHECKS, "loopback")(timeout_s=10.0)
     yield Check("DDS loopback", OK, f"a message came back after {millis:.1f} ms")

@@ -10,6 +10,7 @@ import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from human3r.cli.weights import add_force
 from human3r.errors import InputError
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser.add_argument(
         "--device", default="cpu", help="auto, cpu, cuda or cuda:N (default: %(default)s)"
     )
+    add_force(parser)
     parser.set_defaults(run=run)
 
 
@@ -95,7 +97,9 @@ def run(args: argparse.Namespace) -> int:
             "people.forget_s": 0.0,
         }
     )
-    out = check_output_path(args.out, args.frames, args.weights, args.body_model)
+    out = check_output_path(
+        args.out, args.frames, args.weights, args.body_model, may_replace=args.force
+    )
     frames = read_frames(Path(args.frames))
     if args.reset_interval < 0:
         raise InputError(
@@ -108,10 +112,10 @@ def run(args: argparse.Namespace) -> int:
     body_model = load_body_model(args.body_model, str(device))
     session = StreamSession(network, body_model, settings)
 
-    # Opened first, so that a place that cannot be written is said before the work is done.
+    # Opened first, so that a place that cannot be written is reported before the work is done.
     with whole_file(out) as file:
         arrays = dump(session, body_model, frames)
-        np.savez(file, **arrays)
+        np.savez(file, **arrays)  # pyright: ignore[reportArgumentType]
     views, people = len(arrays["view_frame"]), int(arrays["n_humans"].sum())
     print(f"{args.out}: {views} views of {len(frames)} frames, {people} people")
     return 0
@@ -219,7 +223,7 @@ def _view_arrays(view: "View", frame_number: int) -> "dict[str, np.ndarray]":
         "camera_pose": to_numpy(output.camera_pose),
         "camera_c2w_chunk": view.segment_from_camera.astype(np.float32),
         "n_humans": np.int64(len(view.track_ids)),
-        "msk": to_numpy(output.person_probability),
+        "msk": to_numpy(output.person_probability),  # pyright: ignore[reportArgumentType]
         "state_new": to_numpy(output.state[0]),
         "mem_new": to_numpy(output.memory[0]),
     }

@@ -5,35 +5,41 @@ Subcommands load what they need when they run, so help comes at once.
 
 import argparse
 import contextlib
+import errno
 import logging
 import os
 import signal
 import sys
 import traceback
 from collections.abc import Sequence
+from functools import partial
 from importlib import import_module
+from importlib.metadata import entry_points
 
+from human3r import plugins
 from human3r.errors import Human3RError
+from human3r.setting import CommandParser
 
 FAILED, WRONG_USE, INTERRUPTED = 1, 2, 130
 """Exit codes besides 0."""
 
+_REFUSALS = (errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.ELOOP, errno.EROFS)
+
 COMMANDS = (
-    "run",
-    "live",
-    "play",
-    "record",
-    "demo",
-    "weights",
-    "body",
-    "synth",
-    "train",
-    "evaluate",
-    "dump",
-    "doctor",
-    "settings",
+    *("run", "multi", "calibrate", "view", "export", "refine", "batch"),
+    *("bag", "weights", "body", "dump", "doctor", "settings"),
 )
-"""Modules of this package, in the order in which help lists them."""
+"""Modules of this package."""
+_FROM_PLUGINS = {
+    "live": "run the node on an image topic, without launch files",
+    "play": "publish a video, folder or bag as an image topic",
+    "record": "write topics into a rosbag2",
+    "demo": "node, player and recorder together: bag, video and picture",
+    "synth": "make a synthetic data set: people, scenes and cameras with their truth",
+    "train": "teach a network from sequences with known truth",
+    "evaluate": "measure errors on a benchmark, or compare two measurements",
+}
+"""Commands of human3r_ros and human3r_lab with their help, which is given without loading them."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -65,27 +71,47 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if args.debug:
             traceback.print_exc()
-        print(
-            f"human3r: unexpected {type(error).__name__}: {error}. This is a fault of human3r; "
-            "run again with --debug and report it.",
-            file=sys.stderr,
+        said = _refusal_of_the_system(error) or (
+            f"unexpected {type(error).__name__}: {error}. This is a fault of human3r; run again "
+            "with --debug and report it."
         )
+        print(f"human3r: {said}", file=sys.stderr)
     return FAILED
 
 
+def _refusal_of_the_system(error: Exception) -> str:
+    """What to say where the operating system refused, which is no fault of ours; else empty."""
+    if not isinstance(error, OSError):
+        return ""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return (
+            f"what is printed cannot be written ({error.strerror}); expected space. Free some, or "
+            "send it elsewhere."
+        )
+    if error.errno in _REFUSALS and error.filename:
+        return (
+            f"{str(error.filename)[:200]}: {error.strerror}; expected a path that can be used. "
+            "Check its name, and your rights."
+        )
+    return ""
+
+
 def _end_on_sigterm() -> None:
-    """Let SIGTERM unwind as Ctrl-C does, so that half-written files are removed."""
+    """Let SIGTERM and SIGHUP unwind as Ctrl-C does, so that half-written files are removed."""
 
     def end(number: int, frame: object) -> None:
         sys.exit(128 + number)
 
     with contextlib.suppress(ValueError):  # Signals belong to the main thread alone.
-        signal.signal(signal.SIGTERM, end)
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            # Started with nohup, it goes on.
+            if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, end)
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of the whole command line."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="human3r",
         description="People as posed bodies, the scene in metres and the camera's pose from one "
         "RGB camera.",
@@ -97,19 +123,38 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     for name in COMMANDS:
         import_module(f"human3r.cli.{name}").add_parser(commands)
+    for name, text in _plugin_commands().items():
+        plugin = commands.add_parser(name, help=text, add_help=False)
+        plugin.set_defaults(run=partial(_run_plugin, name))
     return parser
+
+
+def _plugin_commands() -> dict[str, str]:
+    """Name and help of every command that has a command line of its own, in another package."""
+    others = {entry.name: "" for entry in entry_points(group=plugins.COMMANDS)}
+    return {**_FROM_PLUGINS, **{name: "" for name in sorted(others) if name not in _FROM_PLUGINS}}
+
+
+def _is_ours(command: str) -> bool:
+    """Whether it is not another program's command line, which may have a --debug of its own."""
+    return command in _FROM_PLUGINS or command not in _plugin_commands()
+
+
+def _run_plugin(name: str, args: argparse.Namespace) -> int:
+    return plugins.load_plugin(plugins.COMMANDS, name)(args.rest)
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
     parser = build_parser()
     place = next((i for i, word in enumerate(arguments) if not word.startswith("-")), None)
-    known = arguments
-    if place is not None and arguments[place] in ("live", "play", "record", "demo"):
-        # These have a command line of their own, in human3r_ros.
-        known = arguments[: place + 1]
-    elif place is not None and "--debug" in arguments:
+    if place is not None and "--debug" in arguments and _is_ours(arguments[place]):
         # Accepted behind the command too, where people type it.
-        known = ["--debug", *(word for word in arguments if word != "--debug")]
+        rest = [word for word in arguments if word != "--debug"]
+        arguments, place = ["--debug", *rest], 1 + rest.index(arguments[place])
+    known = arguments
+    if place is not None and arguments[place] in _plugin_commands():
+        # These have a command line of their own.
+        known = arguments[: place + 1]
     args = parser.parse_args(known)
     args.rest = arguments[place + 1 :] if place is not None else []
     if args.version:

@@ -3,18 +3,29 @@
 import argparse
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from human3r.cli.run_progress import progress, stop_request
 from human3r.cli.run_report import Found, write_about
-from human3r.cli.settings import add_settings_options, settings_from
-from human3r.config import Settings, SettingSpec, describe_range, iterate
-from human3r.errors import ConfigError, NonFiniteError
+from human3r.cli.run_writers import (
+    RESULTS,
+    USUAL,
+    aborting,
+    finish,
+    open_writers,
+    wanted_results,
+    write,
+)
+from human3r.config import BAG, MAX_SIDE_PX, RUN, Settings
+from human3r.errors import Human3RError, NonFiniteError
+from human3r.setting import add_setting_flag, add_settings_options, settings_from
+from human3r.viewer.web_options import add_web_options, web_flags
 
 if TYPE_CHECKING:
+    from human3r.camera.given_camera import GivenCamera
     from human3r.io.frame_source import FrameSource
     from human3r.io.results import ResultWriter
     from human3r.model.weights_file import WeightsHeader
@@ -34,17 +45,6 @@ _FLAGS = {
 }
 """Flags that are settings: help, default and bounds come from human3r.config."""
 
-RESULTS = {
-    "frames": "an npz file per frame",
-    "people": "people.npz",
-    "trajectory": "trajectory.tum",
-    "scene": "scene.ply",
-    "overlay": "overlay.mp4 or overlay.png",
-    "view": "view.png",
-    "bag": "a rosbag2",
-}
-"""What ``--save`` can name."""
-_NOT_BY_DEFAULT = ("bag",)
 UNTRAINED = "untrained weights: a proof that everything runs, nothing more"
 
 
@@ -52,75 +52,138 @@ def add_parser(commands: Any) -> None:
     """Add the subcommand."""
     parser = commands.add_parser(
         "run",
-        help="people, scene and camera from a video, folder, camera or bag",
+        help="people, scene and camera from a video, images, a camera, a stream or a bag",
         description="Runs every frame of a source through the network and writes what was found "
         "into a new folder.",
     )
     add = parser.add_argument
-    add("source", metavar="SOURCE", help="video, folder of images, image, bag or camera number")
+    add(
+        "source",
+        metavar="SOURCE",
+        nargs="+",
+        help="video, folder of images, images, pattern such as 'shots/*.jpg', bag, camera number, "
+        "or address (rtsp, http, ...); images are one stream, of several videos, folders or bags "
+        "each gets a folder of its own",
+    )
     add("--out", metavar="DIR", help="folder to write (default: out/NAME); a taken one gets -2")
-    specs = {spec.name: spec for spec in iterate()}
     for flag, (name, metavar) in _FLAGS.items():
-        _add_flag(parser, flag, specs[name], metavar)
+        add_setting_flag(parser, flag, Settings.spec(name), metavar)
+    camera = parser.add_mutually_exclusive_group()
+    camera.add_argument(
+        "--fov-deg", type=float, metavar="D", help="horizontal field of view of the camera"
+    )
+    camera.add_argument(
+        "--camera", metavar="FILE", help="calibration as ROS's camera_calibration writes it, YAML"
+    )
+    add("--fps", type=float, metavar="R", help="images per second, of images (default: as "
+        "stamps.txt or their names say, else 10)")  # fmt: skip
+    add("--max-side", type=int, default=MAX_SIDE_PX, metavar="PX", help="reduce images "
+        "with a longer side to this; 0: never (%(default)s)")  # fmt: skip
     add("--max-frames", type=int, default=0, metavar="N", help="stop after N frames; 0: all")
     add("--every", type=int, default=1, metavar="N", help="take the first of every N frames")
     add("--topic", metavar="T", help="image topic of a bag that has several")
-    usual = ",".join(name for name in RESULTS if name not in _NOT_BY_DEFAULT)
+    add("--strict", action="store_true", help="end at an image that cannot be read or is of "
+        "another size, and at the first source that fails; otherwise they are left out and "
+        "counted")  # fmt: skip
     kinds = "; ".join(f"{name}: {what}" for name, what in RESULTS.items())
-    add("--save", default=usual, metavar="LIST", help=f"what to write, of {kinds} (%(default)s)")
+    add_web_options(parser)
+    add("--save", default=",".join(USUAL), metavar="LIST", help=f"what to write, of {kinds}; "
+        "+NAME adds to the usual (%(default)s)")  # fmt: skip
+    add("--world", choices=("camera", "level"), default="camera", help="axes of trajectory.tum "
+        "and scene.ply. camera: the first camera's, y down; level: z up, x ahead, y left, where "
+        "up is as level.source says, for example floor (%(default)s)")  # fmt: skip
     add_settings_options(parser)
     parser.set_defaults(run=run)
-
-
-def _add_flag(
-    parser: argparse.ArgumentParser, flag: str, spec: SettingSpec, metavar: str | None
-) -> None:
-    default = f" (default: {spec.default})" if spec.default != "" else ""
-    text = f"{spec.help} {describe_range(spec)}".strip().replace("%", "%%") + default
-    if spec.type is bool:
-        parser.add_argument(
-            flag, dest=spec.name, action=argparse.BooleanOptionalAction, default=None, help=text
-        )
-    else:
-        parser.add_argument(
-            flag, dest=spec.name, type=spec.type, default=None, metavar=metavar, help=text
-        )
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the subcommand.
 
     Raises:
-        Human3RError: whatever the source, the weights, the body model or the disk make impossible;
-            no result folder is left then.
+        Human3RError: whatever the source, the weights, the body model or the disk make impossible.
+            What was found before is kept; without a single frame no result folder is left.
     """
-    wanted = _wanted_results(args.save)
-    flags = {name: getattr(args, name) for name, _ in _FLAGS.values()}
-    settings = settings_from(args, flags)
-    header = weights_header(settings)
+    wanted = wanted_results(args.save)
+    flags = {name: getattr(args, name) for name, _ in _FLAGS.values()} | web_flags(args)
+    places = (RUN, BAG) if "bag" in wanted else (RUN,)
+    settings = settings_from(args, Settings(), flags=flags, places=places)
+    from human3r.io.sources import check_is_there, expanded, is_image
 
-    from human3r.io.results import ResultFolder
-    from human3r.io.sources import open_source
-    from human3r.pipeline import Pipeline
+    specs = expanded(args.source)
+    for spec in specs:
+        check_is_there(spec)
     from human3r.scale import check_without_node
 
+    header = check_files(settings)
     check_without_node(settings)
+    if len(specs) == 1 or all(is_image(spec) for spec in specs):
+        out = Path(args.out) if args.out else None
+        return _run_one(args, specs, out, settings, wanted, header)
+    codes = []
+    for spec in specs:
+        out = Path(args.out) / _folder_name(spec) if args.out else None
+        try:
+            codes.append(_run_one(args, [spec], out, settings, wanted, header))
+        except Human3RError as error:
+            if args.strict:
+                raise
+            log.error("%s", error)
+            codes.append(1)
+        if codes[-1] == 130:
+            break
+    return max(codes)
+
+
+def _run_one(
+    args: argparse.Namespace,
+    specs: list[str],
+    out: Path | None,
+    settings: Settings,
+    wanted: list[str],
+    header: "WeightsHeader | None",
+) -> int:
+    """One source into one folder; returns the exit code."""
+    from human3r.io.results import ResultFolder
+    from human3r.io.sources import open_source
+
     with open_source(
-        args.source,
+        specs,
         topic=args.topic,
         every=args.every,
         max_frames=args.max_frames,
-        max_pixels=settings.input.max_pixels,
+        settings=settings,
+        camera=_camera(args),
+        rate_hz=args.fps,
+        max_side_px=args.max_side,
+        strict=args.strict,
     ) as source:
-        out = Path(args.out) if args.out else Path("out") / _folder_name(source.name)
+        out = out or Path("out") / _folder_name(source.name)
+        if source.num_frames is not None:
+            source.begin()
         with ResultFolder(out) as folder, _half_of_the_threads(settings):
+            # Last: it loads PyTorch, which takes seconds.
+            from human3r.pipeline import Pipeline
+
             pipeline = Pipeline.from_settings(settings)
             note = UNTRAINED if header is not None and header.seed is not None else ""
-            writers = _open_writers(folder.part, wanted, pipeline, note)
-            found = _process(source, pipeline, writers)
+            with _live_page(pipeline) as watch:
+                writers = open_writers(
+                    folder.part, wanted, pipeline, note, args.world, source.num_frames
+                )
+                found = _process(source, pipeline, writers, watch)
             write_about(folder.part, found, pipeline, source, header)
         print(found.line(folder.path), flush=True)
+    if found.problem is not None:
+        raise found.problem
     return 130 if found.was_interrupted else 0
+
+
+def _camera(args: argparse.Namespace) -> "GivenCamera | None":
+    from human3r.camera.given_camera import CalibrationFile, LensAngle
+
+    if args.camera:
+        return CalibrationFile(args.camera)
+    return None if args.fov_deg is None else LensAngle(args.fov_deg)
 
 
 @contextmanager
@@ -137,6 +200,37 @@ def _half_of_the_threads(settings: Settings) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+@contextmanager
+def _live_page(pipeline: "Pipeline") -> "Iterator[Callable[[Frame, FrameEstimate], None]]":
+    """What shows estimates in a browser while the block runs, where that is asked for."""
+    if pipeline.settings.web.port < 0:
+        yield lambda frame, estimate: None
+        return
+    from human3r.viewer.web_live import open_live_page
+
+    with open_live_page(pipeline.settings, pipeline.body_model) as page:
+        print(f"live page: {page.address}", flush=True)
+        yield lambda frame, estimate: page.show(estimate, frame.image)
+
+
+def check_files(settings: Settings) -> "WeightsHeader | None":
+    """Say what is wrong with the files that settings name, before PyTorch is loaded for seconds.
+
+    Returns:
+        What the weights file says about itself; None for files that human3r did not write.
+
+    Raises:
+        WeightsError: missing, damaged or something else.
+        BodyModelError: missing or something else.
+    """
+    header = weights_header(settings)
+    if settings.model.body_model:
+        from human3r.body import find_body_file
+
+        find_body_file(Path(settings.model.body_model))
+    return header
+
+
 def weights_header(settings: Settings) -> "WeightsHeader | None":
     """What the weights file says about itself; None for files that human3r did not write.
 
@@ -149,91 +243,45 @@ def weights_header(settings: Settings) -> "WeightsHeader | None":
     return read_index(settings.model.weights or default_weights_path()).header
 
 
-def _wanted_results(text: str) -> list[str]:
-    names = [name.strip() for name in text.split(",") if name.strip()]
-    if names == ["all"]:
-        return list(RESULTS)
-    unknown = [name for name in names if name not in RESULTS]
-    if unknown:
-        raise ConfigError(
-            f"--save names {', '.join(unknown)}; expected a list of {', '.join(RESULTS)}, or all. "
-            "Separate them by commas."
-        )
-    return names
-
-
 def _folder_name(source_name: str) -> str:
-    stem = Path(source_name.split(" /", 1)[0]).stem
+    stem = Path(source_name.split(" /", 1)[0].partition("?")[0]).stem
     return "".join(c if c.isalnum() or c in "-_." else "-" for c in stem).strip(".-") or "run"
 
 
-@contextmanager
-def _aborting(writers: "list[ResultWriter]") -> Iterator[None]:
-    """Let no writer keep half a file open when something fails."""
-    try:
-        yield
-    except BaseException:
-        for writer in writers:
-            writer.abort()
-        raise
-
-
-def _open_writers(
-    folder: Path, wanted: list[str], pipeline: "Pipeline", note: str
-) -> "list[ResultWriter]":
-    from human3r.io.results import FrameFiles, PeopleFile, SceneFile, TrajectoryFile
-    from human3r.io.scene_cloud import SceneCloud
-    from human3r.io.scene_file import DEFAULT_VOXEL_M
-    from human3r.viewer.overlay_files import OverlayFiles
-    from human3r.viewer.view_file import ViewCollector, ViewFile
-
-    settings, faces = pipeline.settings, pipeline.body_model.faces
-    writers: list[ResultWriter] = []
-    with _aborting(writers):
-        if "frames" in wanted:
-            writers.append(FrameFiles(folder / "frames"))
-        if "people" in wanted:
-            writers.append(PeopleFile(folder / "people.npz"))
-        if "trajectory" in wanted:
-            writers.append(TrajectoryFile(folder / "trajectory.tum"))
-        if "overlay" in wanted:
-            writers.append(OverlayFiles(folder, faces, note))
-        if "bag" in wanted:
-            from human3r.cli.ros_part import ros_module
-
-            writers.append(ros_module("bag_results").BagResults(folder / "bag", pipeline))
-        if "scene" in wanted or "view" in wanted:
-            cloud = SceneCloud(settings.scene.voxel_m or DEFAULT_VOXEL_M)
-            target = folder / "scene.ply" if "scene" in wanted else None
-            writers.append(SceneFile(target, pipeline.scene_points, cloud))
-            if "view" in wanted:
-                collector = ViewCollector(faces, cloud, settings.level.pitch_rad)
-                writers.append(ViewFile(folder / "view.png", collector, note))
-    return writers
-
-
-def _process(source: "FrameSource", pipeline: "Pipeline", writers: "list[ResultWriter]") -> Found:
-    """Every frame through the pipeline and into the writers."""
+def _process(
+    source: "FrameSource",
+    pipeline: "Pipeline",
+    writers: "list[ResultWriter]",
+    watch: "Callable[[Frame, FrameEstimate], None]",
+) -> Found:
+    """Every frame through the pipeline and into the writers, as far as it goes."""
     found = Found()
     began_s = time.perf_counter()
-    with _aborting(writers), stop_request() as is_asked_to_stop:
-        with closing(pipeline.looking_ahead(source)) as frames, progress(source) as show:
-            for frame, prepared in frames:
-                if is_asked_to_stop():
-                    found.was_interrupted = True
-                    break
-                estimate = _step(pipeline, frame, prepared, found)
-                if estimate is None:
-                    continue
-                for writer in writers:
-                    writer.add(frame, estimate)
-                found.count(estimate)
-                found.seconds = time.perf_counter() - began_s
-                show(found)
+    with aborting(writers), stop_request() as is_asked_to_stop:
+        try:
+            with closing(pipeline.looking_ahead(source)) as frames, progress(source) as show:  # pyright: ignore[reportArgumentType]
+                for frame, prepared in frames:
+                    if is_asked_to_stop():
+                        found.was_interrupted = True
+                        break
+                    estimate = _step(pipeline, frame, prepared, found)
+                    if estimate is None:
+                        continue
+                    write(writers, frame, estimate)
+                    watch(frame, estimate)
+                    found.count(frame, estimate)
+                    found.seconds = time.perf_counter() - began_s
+                    show(found)
+        # Also of a fault of ours, after hours: what was found until then is kept.
+        except Exception as error:
+            if found.num_frames == 0:
+                raise
+            found.problem = error
         if found.num_frames == 0:
             raise KeyboardInterrupt if found.was_interrupted else _nothing(source, found)
-        for writer in writers:
-            writer.finish()
+        problem = finish(writers)
+        found.problem = found.problem or problem
+    found.num_left_out, found.left_out = source.left_out.total, str(source.left_out)
     found.seconds = time.perf_counter() - began_s
     return found
 

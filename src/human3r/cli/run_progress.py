@@ -1,4 +1,4 @@
-"""How a run is watched and stopped: progress on stderr, Ctrl-C and SIGTERM."""
+"""How a run is watched and stopped: progress on stderr, Ctrl-C, SIGTERM and SIGHUP."""
 
 import logging
 import signal
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from human3r.io.frame_source import FrameSource
 
 log = logging.getLogger(__name__)
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager
@@ -64,7 +66,7 @@ class _LogProgress:
 
 @contextmanager
 def stop_request() -> Iterator[Callable[[], bool]]:
-    """Turns the first Ctrl-C or SIGTERM into a request to stop after the frame at hand.
+    """Turns the first Ctrl-C, SIGTERM or SIGHUP into a request to stop after the frame at hand.
 
     So a camera, which never ends by itself, leaves complete results. A second Ctrl-C interrupts
     at once.
@@ -80,7 +82,10 @@ def stop_request() -> Iterator[Callable[[], bool]]:
     if threading.current_thread() is not threading.main_thread():
         yield lambda: False
         return
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    heard = set(_SIGNALS)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        heard.discard(signal.SIGHUP)  # Started with nohup: it goes on.
+    before = {number: signal.signal(number, ask) for number in heard}
     try:
         yield lambda: bool(asked)
     finally:

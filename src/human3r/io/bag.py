@@ -2,40 +2,91 @@
 
 import contextlib
 import logging
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import yaml
 from rosbags.highlevel import AnyReader
 from rosbags.interfaces import Connection
 from rosbags.typesys import Stores, get_typestore
 
-from human3r.errors import InputError
-from human3r.io.frame_source import FrameSource, Selection
-from human3r.io.image_messages import (
-    intrinsics_from_camera_info,
-    is_rectified_topic,
-    rgb_from_compressed,
-    rgb_from_image,
+from human3r.camera.calibration import (
+    UNNAMED_FRAME,
+    CalibrationCache,
+    calibrated,
+    image_frame,
+    uses_p,
 )
+from human3r.errors import InputError
+from human3r.file_kind import BAGS, refuse_other_kinds
+from human3r.io.frame_source import FrameSource, Selection
+from human3r.io.image_messages import family_of, rgb_from_message
+from human3r.io.stream_rules import stamp_ns_of
 from human3r.types import Frame
+
+if sys.version_info >= (3, 14):
+    from compression.zstd import ZstdDecompressor, ZstdError
+else:
+    from backports.zstd import ZstdDecompressor, ZstdError
 
 log = logging.getLogger(__name__)
 
 _RAW, _COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
 _CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
-_MAX_NAME = 128
+_METADATA = "metadata.yaml"
+_MAX_METADATA_BYTES = 16 << 20
+_MAX_MESSAGE_BYTES = 1 << 29
+_ZSTD = b"\x28\xb5\x2f\xfd"
+_PACKED = ".zstd"
+_DEPTH = "/compressedDepth"
+
+
+class BagReader(AnyReader):
+    """rosbags' reader, for bags that say less of themselves than it expects."""
+
+    def _open(self) -> None:
+        try:
+            super()._open()
+        # The definition of a type that was not asked for may be one that rosbags cannot parse.
+        except Exception as error:
+            connections = []
+            with contextlib.suppress(Exception):  # A storage file that could not be opened.
+                connections = [c for reader in self.readers for c in reader.connections]
+            if not connections:
+                raise
+            log.warning(
+                "%s: a message definition in it cannot be used (%s); going on with those of ROS",
+                ", ".join(str(path) for path in self.paths),
+                error or type(error).__name__,
+            )
+            self.connections = connections
+            self.typestore = get_typestore(Stores.ROS2_HUMBLE if self.is2 else Stores.ROS1_NOETIC)
+
+    def messages(self, *args: Any, **kwargs: Any) -> Iterator[tuple[Connection, int, bytes]]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """As of rosbags; unpacked also where no metadata.yaml says that they are compressed."""
+        for connection, stamp_ns, data in super().messages(*args, **kwargs):
+            if self.is2 and is_packed_message(data):
+                # One that is damaged is refused where it is read, and the others are not lost.
+                with contextlib.suppress(ZstdError):
+                    data = ZstdDecompressor().decompress(data, max_length=_MAX_MESSAGE_BYTES)
+            yield connection, stamp_ns, data
+
+
+def is_packed_message(data: bytes) -> bool:
+    """Whether it is one of a bag recorded with compression_mode message; CDR begins with zero."""
+    return data[:4] == _ZSTD
 
 
 class BagSource(FrameSource):
     """One image topic of a bag, with the ``camera_info`` beside it where there is one.
 
-    Stamps are those of the image headers; where these are zero, the times of recording.
+    Messages are read, and left out, as the node does. Stamps are those of the image headers, or
+    where the setting ``input.stamp`` is receive the times of recording.
     """
 
     skips_damaged = True
-    recorded_ns: int | None = None
-    """When the frame delivered last was recorded."""
 
     def __init__(self, path: Path, selection: Selection, topic: str | None) -> None:
         super().__init__(path.name, selection)
@@ -45,12 +96,15 @@ class BagSource(FrameSource):
             self._connections = _image_connections(self._reader, path, topic)
             self.topic = self._connections[0].topic
             self._info_connections = _info_connections(self._reader, self.topic)
-            self._info = self._first_info()
+            self._calibrations = CalibrationCache()
+            raw_topic = self.topic.removesuffix("/compressed")
+            self._calibrations.uses_p = uses_p(selection.settings.input, raw_topic)
+            self._read_first_info()
         except BaseException:
             self.close()
             raise
         self.name = f"{path.name} {self.topic}"
-        self._warned_about_zero = self._warned_about_info = False
+        self._said: set[str] = set()
         count, span_ns = self._total(), self._reader.end_time - self._reader.start_time
         if count > 1 and span_ns > 0:
             self.rate_hz = (count - 1) * 1e9 / span_ns / selection.every
@@ -80,58 +134,53 @@ class BagSource(FrameSource):
                 return
             if connection.msgtype == _CAMERA_INFO:
                 with contextlib.suppress(InputError):
-                    self._info = self._message(connection, data)
+                    self._calibrations.store(self._message(connection, data))
             else:
                 yield connection, stamp_ns, data
 
     def _decode(self, item: tuple[Connection, int, bytes], number: int) -> Frame:
-        connection, recorded_ns, data = item
+        connection, self.recorded_ns, data = item
         what = f"{self.name}: frame {number}"
         message = self._message(connection, data)
-        decode = rgb_from_image if connection.msgtype == _RAW else rgb_from_compressed
-        image = decode(message, what, self.selection)
-        header, self.recorded_ns = message.header, recorded_ns
-        stamp_ns = header.stamp.sec * 1_000_000_000 + header.stamp.nanosec
-        if stamp_ns <= 0:
-            stamp_ns = recorded_ns
-            if not self._warned_about_zero:
-                self._warned_about_zero = True
-                log.warning("%s has a zero stamp; using the time of recording", what)
+        image = rgb_from_message(message, what, self.selection)
+        frame_id = image_frame(message.header.frame_id)
+        if not message.header.frame_id:
+            self._say_once(UNNAMED_FRAME)
+        policy = self.selection.settings.input
+        height, width = image.shape[:2]
+        found = calibrated(self._calibrations, policy, frame_id, width, height)
+        for warning in found.warnings:
+            self._say_once(warning)
+        self.family = family_of(message)
+        if found.lens is not None:
+            self.family += " without distortion"
+            self._say_once("lens distortion is taken out of the images", logging.INFO)
         return Frame(
-            image,
-            stamp_ns,
-            self._intrinsics(image.shape[1], image.shape[0]),
-            header.frame_id[:_MAX_NAME] or "camera",
+            found.without_distortion(image),
+            self._stamp_ns(message.header.stamp, policy.stamp),
+            found.intrinsics,
+            frame_id,
+            found.raw_from_image,
         )
 
-    def _intrinsics(self, width_px: int, height_px: int) -> Any:
-        if self._info is None:
-            return None
-        intrinsics = intrinsics_from_camera_info(
-            self._info,
-            width_px,
-            height_px,
-            is_rectified=is_rectified_topic(self.topic.removesuffix("/compressed")),
-        )
-        if intrinsics is None and not self._warned_about_info:
-            self._warned_about_info = True
-            log.warning(
-                "%s: its camera_info holds no usable calibration for %dx%d images; going on "
-                "without",
-                self.name,
-                width_px,
-                height_px,
-            )
-        return intrinsics
+    def _stamp_ns(self, stamp: Any, kind: str) -> int:
+        if kind == "receive":
+            return self.recorded_ns or 0
+        return stamp_ns_of(stamp)
 
-    def _first_info(self) -> Any:
+    def _say_once(self, text: str, level: int = logging.WARNING) -> None:
+        if text not in self._said:
+            self._said.add(text)
+            log.log(level, "%s: %s", self.name, text)
+
+    def _read_first_info(self) -> None:
         """Cameras announce themselves late; the first calibration holds for earlier images too."""
-        if not self._info_connections:
-            return None
+        if not self._info_connections or self.selection.settings.input.camera_info == "ignore":
+            return
         with contextlib.suppress(Exception):  # A damaged bag is reported when images are read.
             for connection, _, data in self._reader.messages(connections=self._info_connections):
-                return self._message(connection, data)
-        return None
+                self._calibrations.store(self._message(connection, data))
+                return
 
     def _message(self, connection: Connection, data: bytes) -> Any:
         try:
@@ -144,7 +193,7 @@ class BagSource(FrameSource):
             ) from error
 
 
-def open_bag(path: Path) -> AnyReader:
+def open_bag(path: Path) -> BagReader:
     """The bag, opened.
 
     Raises:
@@ -152,15 +201,77 @@ def open_bag(path: Path) -> AnyReader:
     """
     try:
         # Bags of older ROS 2 releases hold no definitions; sensor_msgs did not change since.
-        reader = AnyReader([path], default_typestore=get_typestore(Stores.ROS2_HUMBLE))
+        store = get_typestore(Stores.ROS2_HUMBLE)
+        reader = BagReader(_files_of(path), default_typestore=store)
         reader.open()
+    except InputError:
+        raise
     # Whatever a damaged bag makes of YAML, SQLite, struct and the decompressors.
     except Exception as error:
+        expected = "a complete rosbag2 folder, .mcap, .db3 or ROS 1 .bag"
+        if path.is_file():
+            refuse_other_kinds(path, BAGS, expected, InputError)
+        tool = "rosbag reindex" if path.suffix.lower() == ".bag" else "human3r bag repair"
         raise InputError(
-            f"{path}: cannot be opened as a bag ({error}); expected a complete rosbag2 folder, "
-            ".mcap, .db3 or ROS 1 .bag. `ros2 bag reindex` repairs one that was cut off."
+            f"{path}: cannot be opened as a bag ({error}); expected {expected}. `{tool}` keeps "
+            "what is in one that was cut off."
         ) from error
     return reader
+
+
+def _files_of(path: Path) -> list[Path]:
+    """The bag itself; of a folder whose metadata.yaml is of no use the storage files in it."""
+    if not path.is_dir():
+        refuse_packed([path])
+    trouble = metadata_trouble(path) if path.is_dir() else ""
+    if not trouble:
+        return [path]
+    refuse_packed(sorted(path.iterdir()))
+    files = sorted(entry for entry in path.iterdir() if entry.suffix.lower() in (".mcap", ".db3"))
+    if not files:
+        raise InputError(
+            f"{path}: {trouble}, and no .mcap or .db3 file is beside it; expected a complete "
+            "rosbag2. Copy it again, whole."
+        )
+    log.warning("%s: %s; going on with %s", path, trouble, ", ".join(entry.name for entry in files))
+    return files
+
+
+def refuse_packed(files: list[Path]) -> None:
+    """Nothing, unless a storage file is compressed as a whole, as compression_mode file has it.
+
+    Raises:
+        InputError: says how to unpack them. Only with metadata.yaml can they be read as they are.
+    """
+    packed = [str(path) for path in files if path.suffix.lower() == _PACKED]
+    if packed:
+        raise InputError(
+            f"{', '.join(packed[:3])}: compressed as a whole; expected .mcap or .db3. "
+            f"`zstd -d --rm {packed[0]}` unpacks it, and `human3r bag repair` then writes a "
+            "metadata.yaml that is missing."
+        )
+
+
+def metadata_trouble(folder: Path) -> str:
+    """Why a bag's metadata.yaml is of no use; empty when it is.
+
+    A recorder that is killed writes none, a full disk or a loss of power leaves one that is empty,
+    cut off or full of zeros, and it names files that people rename.
+    """
+    path = folder / _METADATA
+    if not path.is_file():
+        return "has no metadata.yaml, so its recorder was killed"
+    try:
+        if path.stat().st_size > _MAX_METADATA_BYTES:
+            raise ValueError("too large")
+        known = yaml.safe_load(path.read_text(encoding="utf-8"))
+        names = [str(name) for name in known["rosbag2_bagfile_information"]["relative_file_paths"]]
+    except (OSError, ValueError, TypeError, KeyError, RecursionError, yaml.YAMLError):
+        return "metadata.yaml is damaged, as after a loss of power"
+    missing = [name for name in names if not (folder / Path(name).name).exists()]
+    if missing or not names:
+        return f"metadata.yaml names {', '.join(missing[:3]) or 'no file'}, which is not there"
+    return ""
 
 
 def _image_connections(reader: AnyReader, path: Path, topic: str | None) -> list[Connection]:
@@ -178,24 +289,40 @@ def _image_connections(reader: AnyReader, path: Path, topic: str | None) -> list
             f"{_RAW} or {_COMPRESSED}. Record the camera too."
         )
     if topic is None:
+        # What a camera offers and was not recorded, or what no picture is, leaves no choice.
+        likely = [
+            found
+            for name, found in offered.items()
+            if any(c.msgcount for c in found) and not name.endswith(_DEPTH)
+        ]
+        if len(likely) == 1:
+            return likely[0]
         if len(offered) > 1:
             raise InputError(
-                f"{path}: several image topics; expected to be told which. Add --topic with one "
-                f"of: {listing}."
+                f"{path}: several image topics; expected to be told which. Add --topic (with "
+                f"`human3r play` --source-topic) and one of: {listing}."
             )
         return next(iter(offered.values()))
-    wanted = "/" + topic.strip("/")
-    for name in (wanted, wanted + "/compressed"):
-        if name in offered:
-            return offered[name]
+    # ROS 1 bags hold relative names too.
+    wanted = topic.strip("/")
+    for suffix in ("", "/compressed"):
+        for name, connections in offered.items():
+            if name.strip("/") == wanted + suffix:
+                return connections
     raise InputError(f"{path}: no image topic {topic}; expected one of: {listing}.")
 
 
 def _info_connections(reader: AnyReader, image_topic: str) -> list[Connection]:
     raw_topic = image_topic.removesuffix("/compressed")
-    beside = raw_topic.rpartition("/")[0] + "/camera_info"
+    folder, slash, _ = raw_topic.rpartition("/")
+    beside = f"{folder}{slash}camera_info"
     for name in (beside, raw_topic + "/camera_info"):
-        found = [c for c in reader.connections if c.topic == name and c.msgtype == _CAMERA_INFO]
+        # Names of a ROS 1 bag may lack the first slash.
+        found = [
+            c
+            for c in reader.connections
+            if c.topic.strip("/") == name.strip("/") and c.msgtype == _CAMERA_INFO
+        ]
         if found:
             return found
     return []

@@ -1,15 +1,18 @@
-"""Image folders and single images."""
+"""Image folders, lists of images and single images."""
 
 import itertools
+import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
 from human3r.errors import InputError
-from human3r.io.encoded import decode_rgb
+from human3r.io.encoded import ImageFiles
 from human3r.io.frame_source import FrameSource, Selection
 from human3r.types import Frame
+
+log = logging.getLogger(__name__)
 
 DEFAULT_RATE_HZ = 10.0
 """Rate assumed for images that say nothing about time."""
@@ -17,21 +20,33 @@ STAMPS_FILE = "stamps.txt"
 """Optional file in the folder: one time in seconds per image, in the order of the images."""
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 """Names of image files end so."""
+PHONE_SUFFIXES = (".heic", ".heif", ".avif")
+"""Images that phones take and human3r cannot read."""
 _MAX_STAMPS_BYTES = 64 * 2**20
 
 
 class ImageFolderSource(FrameSource):
-    """Images of one folder in the natural order of their names, or one image.
+    """Images of one folder in the natural order of their names, images in the order given, or one.
 
-    Stamps come from ``stamps.txt`` beside the images; else from the names, where all of them are
-    times (seconds with a decimal point, or nanoseconds of 16 digits and more); else images are
-    0.1 s apart.
+    Stamps come from the selection's rate; else from ``stamps.txt`` beside the images of a folder;
+    else from the names, where all of them are times (seconds with a decimal point, or nanoseconds
+    of 16 digits and more); else images are 0.1 s apart. One image that cannot be read, or is of
+    another size, is left out with a warning.
     """
 
-    def __init__(self, path: Path, selection: Selection) -> None:
-        super().__init__(path.name or str(path), selection)
-        self._paths = _image_paths(path)
-        self._stamps_ns = _stamps_ns(path, self._paths)
+    skips_damaged = True
+    skips_odd_sizes = True
+
+    def __init__(self, given: Path | Sequence[Path], selection: Selection) -> None:
+        paths = [given] if isinstance(given, Path) else list(given)
+        folder = paths[0] if len(paths) == 1 else paths[0].parent
+        super().__init__(folder.resolve().name or str(folder), selection)
+        self._paths = paths if len(paths) > 1 else _image_paths(folder)
+        for path in self._paths:
+            if path.suffix.lower() in PHONE_SUFFIXES:
+                raise InputError(_to_be_converted(path))
+        self._files = ImageFiles(selection, self.name)
+        self._stamps_ns = _stamps_ns(folder, self._paths, selection.rate_hz)
         span_ns = self._stamps_ns[-1] - self._stamps_ns[0]
         rate_hz = (len(self._paths) - 1) * 1e9 / span_ns if span_ns > 0 else DEFAULT_RATE_HZ
         self.rate_hz = rate_hz / selection.every
@@ -44,32 +59,45 @@ class ImageFolderSource(FrameSource):
 
     def _decode(self, item: tuple[Path, int], number: int) -> Frame:
         path, stamp_ns = item
-        return Frame(decode_rgb(path, str(path), self.selection), stamp_ns)
+        return Frame(self._files.read(path), stamp_ns)
+
+
+def _to_be_converted(path: Path) -> str:
+    return (
+        f"{path}: a {path.suffix[1:].upper()} picture, as phones take them; expected JPEG, PNG or "
+        "another kind that needs no further decoder. Convert it (Linux: heif-convert IN OUT.jpg; "
+        "macOS: sips -s format jpeg IN --out OUT.jpg), or let the phone save JPEG (iPhone: "
+        "Settings, Camera, Formats, Most Compatible)."
+    )
 
 
 def _image_paths(path: Path) -> list[Path]:
     if path.is_file():
         return [path]
-    paths = [
-        entry
-        for entry in path.iterdir()
-        if entry.suffix.lower() in SUFFIXES and not entry.name.startswith(".") and entry.is_file()
-    ]
+    entries = [e for e in path.iterdir() if not e.name.startswith(".") and e.is_file()]
+    paths = [entry for entry in entries if entry.suffix.lower() in SUFFIXES]
+    of_phones = [entry for entry in entries if entry.suffix.lower() in PHONE_SUFFIXES]
+    if of_phones and not paths:
+        raise InputError(_to_be_converted(of_phones[0]))
+    if of_phones:
+        log.warning("%d images are left out: %s", len(of_phones), _to_be_converted(of_phones[0]))
     if not paths:
         raise InputError(
             f"{path}: no image in this folder; expected files such as {', '.join(SUFFIXES[:3])}. "
             "Check the path, and whether the images lie in a folder below."
         )
-    return sorted(paths, key=_natural_order)
+    return sorted(paths, key=natural_order)
 
 
-def _natural_order(path: Path) -> list[tuple[int, int, str]]:
-    """frame9 before frame10."""
-    parts = re.split(r"([0-9]+)", path.name)
+def natural_order(path: str | Path) -> list[tuple[int, int, str]]:
+    """Key for sorting by name, frame9 before frame10."""
+    parts = re.split(r"([0-9]+)", Path(path).name)
     return [(0, int(part), part) if part.isdecimal() else (1, 0, part) for part in parts]
 
 
-def _stamps_ns(path: Path, paths: list[Path]) -> list[int]:
+def _stamps_ns(path: Path, paths: list[Path], rate_hz: float | None) -> list[int]:
+    if rate_hz is not None:
+        return [round(number * 1e9 / rate_hz) for number in range(len(paths))]
     listed = path / STAMPS_FILE
     if path.is_dir() and listed.is_file():
         stamps_ns, origin = _read_stamps(listed), str(listed)

@@ -12,16 +12,20 @@ _MERGE_AFTER = 200_000
 
 
 class SceneCloud:
-    """Points of many frames, averaged per cube of side ``voxel_m``.
+    """Points of many frames, averaged per voxel of side ``voxel_m``.
 
-    Bounded: when more than ``max_points`` cubes are filled, cubes grow to twice their side.
+    Bounded: when more than ``max_points`` voxels are filled, voxels grow to twice their side.
     """
 
     def __init__(self, voxel_m: float, max_points: int = 1_000_000) -> None:
         self.voxel_m = voxel_m
         self._max_points = max_points
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget all points: the world they were in ends."""
         self._sums = np.zeros((0, 7))
-        """Per cube: sums of x, y, z, red, green, blue, and how many points they sum."""
+        """Per voxel: sums of x, y, z, red, green, blue, and how many points they sum."""
         self._waiting: list[np.ndarray] = []
         self._num_waiting = 0
 
@@ -65,7 +69,7 @@ class SceneCloud:
             if len(rows) <= self._max_points:
                 break
             self.voxel_m *= 2
-            log.info("scene: more than %d points; cubes now %g m", self._max_points, self.voxel_m)
+            log.info("scene: more than %d points; voxels now %g m", self._max_points, self.voxel_m)
         self._sums = rows
 
 

@@ -6,40 +6,52 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.container import InputContainer
 from av.error import FFmpegError
 
 from human3r.errors import InputError
-from human3r.io.frame_source import FrameSource, Selection
+from human3r.file_kind import BAGS, kind_of, refuse_other_kinds
+from human3r.io.frame_source import FrameSource, Reduction, Selection
 from human3r.types import Frame
 
 log = logging.getLogger(__name__)
 
 _DEFAULT_RATE_HZ = 30
 # Play lists and concat scripts are left out on purpose: they make FFmpeg open other files.
-_DEMUXERS = (
+DEMUXERS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,m4v,h264,hevc,ogg,asf,flv,"
     "gif,mjpeg,ivf,mxf,yuv4mpegpipe,nut,obu,av1,vc1,wtv,rm,dv,swf,3g2,apng"
 )
+_MAX_PIXEL_ASPECT = 4.0
+"""Width of a pixel over its height beyond which a file is not believed."""
 
 
 class VideoSource(FrameSource):
     """One video file; the first video stream of it."""
 
     def __init__(self, path: Path, selection: Selection) -> None:
-        super().__init__(path.name, selection)
+        self._begin(path.name, str(path), self._open(path), selection)
+
+    def _open(self, path: Path) -> InputContainer:
         try:
             # The prefix keeps FFmpeg from reading a protocol out of a name such as "a:b.mp4".
-            self._container = av.open(
+            return av.open(
                 f"file:{path}",
-                options={"protocol_whitelist": "file", "format_whitelist": _DEMUXERS},
+                options={"protocol_whitelist": "file", "format_whitelist": DEMUXERS},
             )
         except (FFmpegError, ValueError, UnicodeError) as error:
+            _refuse_other_kinds(path)
             raise InputError(
-                f"{path}: cannot be opened as a video ({_reason(error)}); expected a complete "
+                f"{path}: cannot be opened as a video ({reason(error)}); expected a complete "
                 "file such as MP4, MKV, WebM or AVI. Check it with a player."
             ) from error
+
+    def _begin(self, name: str, what: str, container: InputContainer, selection: Selection) -> None:
+        super().__init__(name, selection)
+        self._reduction = Reduction(selection, name)
+        self._container = container
         try:
-            self._stream = self._check_stream(path)
+            self._stream = self._check_stream(what)
         except InputError:
             self._container.close()
             raise
@@ -50,18 +62,18 @@ class VideoSource(FrameSource):
     def close(self) -> None:
         self._container.close()
 
-    def _check_stream(self, path: Path) -> av.VideoStream:
+    def _check_stream(self, what: str) -> av.VideoStream:
         if not self._container.streams.video:
             raise InputError(
-                f"{path}: has no video stream; expected one. Is it a sound file or a play list?"
+                f"{what}: has no video stream; expected one. Is it a sound file or a play list?"
             )
         stream = self._container.streams.video[0]
         if stream.codec_context is None:
             raise InputError(
-                f"{path}: no decoder for its video codec; expected a common one such as H.264. "
+                f"{what}: no decoder for its video codec; expected a common one such as H.264. "
                 "Convert the file."
             )
-        self.selection.check_size(stream.width, stream.height, str(path))
+        self.selection.check_size(stream.width, stream.height, what)
         stream.thread_type = "AUTO"
         return stream
 
@@ -110,8 +122,28 @@ class VideoSource(FrameSource):
     def _decode(self, item: tuple[av.VideoFrame, int], number: int) -> Frame:
         picture, stamp_ns = item
         self.selection.check_size(picture.width, picture.height, f"{self.name}: frame {number}")
-        image = picture.to_ndarray(format="rgb24")
+        width, height = self._reduction.size(*self._square_size(picture))
+        image = picture.to_ndarray(format="rgb24", width=width, height=height)
         return Frame(_turned(image, picture.rotation), stamp_ns)
+
+    def _square_size(self, picture: av.VideoFrame) -> tuple[int, int]:
+        """Width and height with square pixels, as a player shows the picture."""
+        ratio = float(self._stream.sample_aspect_ratio or 1)
+        if ratio == 1 or not 1 / _MAX_PIXEL_ASPECT < ratio < _MAX_PIXEL_ASPECT:
+            return picture.width, picture.height
+        return max(1, round(picture.width * ratio)), picture.height
+
+
+def _refuse_other_kinds(path: Path) -> None:
+    """Say what a file that cannot be opened as a video is, where that can be told."""
+    kind = kind_of(path)
+    if kind is not None and kind.name in BAGS:
+        raise InputError(
+            f"{path}: is {kind.what}; expected a name that says so. Let it end in .mcap, .db3 or "
+            ".bag, as it was recorded."
+        )
+    expected = "a video such as MP4, MKV, WebM or AVI, an image, a folder of images or a bag"
+    refuse_other_kinds(path, ("video", "picture"), expected, InputError)
 
 
 class _VideoClock:
@@ -150,5 +182,6 @@ def _turned(image: np.ndarray, rotation_deg: float) -> np.ndarray:
     return np.ascontiguousarray(np.rot90(image, quarter_turns)) if quarter_turns else image
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
+    """What FFmpeg says about a failure."""
     return getattr(error, "strerror", None) or str(error)

@@ -73,9 +73,9 @@ class FloorFinder:
     def __init__(self, scene: SceneSettings) -> None:
         self._scene = scene
         self._seen: deque[_Sighting] = deque(maxlen=_MEMORY_FRAMES)
-        self.progress = "nobody's feet were seen on a floor yet"
+        self.progress = "no feet were seen on a floor yet"
 
-    def see(self, estimate: FrameEstimate) -> Float[np.ndarray, "3"] | None:
+    def add(self, estimate: FrameEstimate) -> Float[np.ndarray, "3"] | None:
         """One more frame.
 
         Returns:
@@ -93,7 +93,7 @@ class FloorFinder:
         lean = np.concatenate([one.ups for one in self._seen]).mean(axis=0)
         soles = np.concatenate([one.soles for one in self._seen])
         plane = fit_plane(np.concatenate([one.floor for one in self._seen]), soles, lean)
-        self.progress = _doubt(plane, soles, lean)
+        self.progress = doubt(plane, soles, lean)
         return None if self.progress else plane.normal
 
     def _look(self, estimate: FrameEstimate) -> _Sighting | None:
@@ -170,7 +170,7 @@ def fit_plane(
     return Plane(normal, offset, spread_m, num_points, num_points / len(points))
 
 
-def _doubt(plane: Plane, soles: np.ndarray, lean: np.ndarray) -> str:
+def doubt(plane: Plane, soles: np.ndarray, lean: np.ndarray) -> str:
     """Why a plane is not the floor; empty when it is."""
     if plane.num_points < _MIN_POINTS:
         return f"{plane.num_points} points around the feet lie in a plane, of {_MIN_POINTS}"

@@ -17,7 +17,7 @@ def label_people(
     people: Sequence[PersonEstimate],
     camera: Intrinsics,
 ) -> UInt16[np.ndarray, "height width"]:
-    """1 + index of the person each pixel shows; 0 off the mask, or where nobody is known.
+    """1 + index of the person each pixel shows; 0 off the mask, or where no person is known.
 
     A pixel belongs to the person whose nearest visible vertex is nearest in the image. Depth
     decides only who hides whom, so bodies may lie somewhat before or behind their scene points.

@@ -7,7 +7,7 @@ pixels), then thinning, and only the few points left are compared with the bodie
 import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Int64, UInt16
-from scipy.spatial import cKDTree
+from scipy.spatial import cKDTree  # pyright: ignore[reportAttributeAccessIssue]
 
 from human3r.config import SceneSettings
 from human3r.mapping.people_labels import label_people
@@ -88,11 +88,11 @@ def is_flying(
 
 
 def thin(points: Float[np.ndarray, "points 3"], voxel_m: float) -> Int64[np.ndarray, " kept"]:
-    """Indices of the first point in every cube of side ``voxel_m``, ascending.
+    """Indices of the first point in every voxel of side ``voxel_m``, ascending.
 
     Args:
         points: finite metres, within a thousand kilometres for centimetre voxels.
-        voxel_m: cube side; 0 keeps every point.
+        voxel_m: side of a voxel; 0 keeps every point.
     """
     if voxel_m <= 0 or len(points) == 0:
         return np.arange(len(points))
@@ -103,7 +103,7 @@ def thin(points: Float[np.ndarray, "points 3"], voxel_m: float) -> Int64[np.ndar
 
 
 def _cells(places: np.ndarray, voxel_m: float) -> np.ndarray:
-    """Numbers of the cubes along one axis, from 0."""
+    """Numbers of the voxels along one axis, from 0."""
     cells = np.floor(places / voxel_m).astype(np.int64)
     return cells - cells.min()
 

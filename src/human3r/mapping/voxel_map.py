@@ -1,4 +1,4 @@
-"""The static scene over time: a hash of cubes in the level frame, bounded and able to forget."""
+"""The static scene over time: a hash of voxels in the level frame, bounded and able to forget."""
 
 import numpy as np
 from jaxtyping import Bool, Float, Int64, UInt8
@@ -16,18 +16,18 @@ _NEAREST_M = 1e-3
 
 
 class VoxelMap:
-    """Mean position and colour, observation count and last stamp of every cube that was seen.
+    """Mean position and colour, observation count and last stamp of every voxel that was seen.
 
-    Keys of the cubes are kept sorted and point to rows, so that one frame's cubes are found by one
-    search. A row without observations is dead: it is not shown, and is removed or revived later.
+    Keys of the voxels are kept sorted and point to rows, so that one search finds the voxels of a
+    frame. A row without observations is dead: it is not shown, and is removed or revived later.
     """
 
     def __init__(self, voxel_m: float, max_voxels: int) -> None:
         """An empty map.
 
         Args:
-            voxel_m: cube side.
-            max_voxels: cubes kept at most.
+            voxel_m: side of a voxel.
+            max_voxels: voxels kept at most.
         """
         self.voxel_m = voxel_m
         self._max_voxels = max_voxels
@@ -43,12 +43,12 @@ class VoxelMap:
         self._stamps_ns = np.zeros(0, np.int64)
 
     def __len__(self) -> int:
-        """Cubes with at least one observation."""
+        """Voxels with at least one observation."""
         return int(np.count_nonzero(self._counts[: len(self._keys)]))
 
     @property
     def last_seen_ns(self) -> Int64[np.ndarray, " voxels"]:
-        """Stamp of the last observation of every cube, in the order of ``points``."""
+        """Stamp of the last observation of every voxel, in the order of ``points``."""
         return self._stamps_ns[self._shown(1)]
 
     def add(
@@ -57,7 +57,7 @@ class VoxelMap:
         colors: UInt8[np.ndarray, "points 3"],
         stamp_ns: int,
     ) -> None:
-        """One observation of every cube that holds one of these points.
+        """One observation of every voxel that holds one of these points.
 
         Args:
             points_level: metres; those that are not finite or absurdly far are left out.
@@ -73,14 +73,14 @@ class VoxelMap:
         self._append(keys[~known], at[~known], means[~known], stamp_ns)
         self._bound()
 
-    def fade(
+    def clear_seen_through(
         self,
         depth: Float[np.ndarray, "height width"],
         is_sure: Bool[np.ndarray, "height width"],
         camera: Intrinsics,
         level_from_camera: Float[np.ndarray, "4 4"],
     ) -> int:
-        """Take one observation from every cube that lies clearly in front of what is seen now.
+        """Take one observation from every voxel that lies clearly in front of what is seen now.
 
         Args:
             depth: metres along the optical axis.
@@ -89,7 +89,7 @@ class VoxelMap:
             level_from_camera: of this frame.
 
         Returns:
-            How many cubes lost one.
+            How many voxels lost one.
         """
         rows = np.flatnonzero(self._counts[: len(self._keys)])
         camera_from_level = level_from_camera[:3, :3].T.astype(np.float32)
@@ -107,7 +107,7 @@ class VoxelMap:
         return int(np.count_nonzero(is_open))
 
     def forget_far(self, center_level: Float[np.ndarray, "3"], radius_m: float) -> int:
-        """Drop the cubes farther than ``radius_m`` from a place; says how many."""
+        """Drop the voxels farther than ``radius_m`` from a place; says how many."""
         rows = np.flatnonzero(self._counts[: len(self._keys)])
         offsets = self._means[rows, :3] - center_level.astype(np.float32)
         far = rows[np.einsum("ij,ij->i", offsets, offsets) > np.float32(radius_m) ** 2]
@@ -122,7 +122,7 @@ class VoxelMap:
         """Mean positions in metres (level frame), mean RGB colours, and observations.
 
         Args:
-            min_observations: cubes seen less often are left out.
+            min_observations: voxels seen less often are left out.
             limit: points at most, evenly picked; None for all.
         """
         rows = self._shown(min_observations)
@@ -158,7 +158,7 @@ class VoxelMap:
         self._rows = np.insert(self._rows, before, np.arange(used, used + more))
 
     def _bound(self) -> None:
-        """Evict the cubes that were not seen for longest, and make room for new rows."""
+        """Evict the voxels that were not seen for longest, and make room for new rows."""
         living = len(self)
         used = len(self._keys)
         if living > self._max_voxels:
@@ -182,7 +182,7 @@ class VoxelMap:
 def _cube_means(
     points: np.ndarray, colors: np.ndarray, voxel_m: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Sorted keys of the cubes with points in them, and position and colour means (cubes, 6)."""
+    """Sorted keys of the voxels with points in them, and position and colour means (voxels, 6)."""
     half = 2 ** (_AXIS_BITS - 1)
     # A comparison with NaN is false.
     good = (np.abs(points) < 0.99 * half * voxel_m).all(axis=1)

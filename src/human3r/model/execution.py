@@ -43,23 +43,28 @@ class Runner:
         self._network = network
         self._has_slots = mode != "eager"
         self._graphs: dict[tuple[object, ...], _Graph] | None = None
-        self._see, self._answer = network.see, network.answer
+        self._encode_tokens, self._answer = network.encode_tokens, network.answer
         if mode == "compile":
-            self._see, self._answer = (
+            self._encode_tokens, self._answer = (
                 torch.compile(part, fullgraph=True, dynamic=False)
-                for part in (network.see, network.answer)
+                for part in (network.encode_tokens, network.answer)
             )
         elif mode == "cuda_graph":
             self._graphs = {}
         self._recording = threading.Lock()
 
     def __call__(
-        self, image: Tensor, human_image: Tensor, state: Tensor, memory: Tensor, **options: Any
+        self,
+        image: Tensor,
+        human_image: Tensor | None,
+        state: Tensor,
+        memory: Tensor,
+        **options: Any,
     ) -> NetworkOutput:
         """As ``Human3R.forward``; where ``max_people`` is None, shapes follow the people."""
         return self.recur(self.encode(image, human_image), state, memory, **options)
 
-    def encode(self, image: Tensor, human_image: Tensor) -> Encoded:
+    def encode(self, image: Tensor, human_image: Tensor | None) -> Encoded:
         """As ``Human3R.encode``. Another thread may be in ``recur`` meanwhile."""
         network = self._network
         if not self._has_slots:
@@ -69,9 +74,14 @@ class Runner:
         found = network.look_up(height, width)
         inputs = (image, human_image)
         if self._graphs is None:
-            return Encoded(*self._see(*inputs, *found), height, width)
-        graph = self._graph("see", inputs, (), lambda *given: network.see(*given, *found))
-        return Encoded(*graph.replay(inputs), height, width)
+            return Encoded(*self._encode_tokens(*inputs, *found), height, width)  # pyright: ignore[reportCallIssue]
+        graph = self._graph(
+            "encode",
+            inputs,
+            (),
+            lambda *given: network.encode_tokens(*given, *found),  # pyright: ignore[reportCallIssue]
+        )
+        return Encoded(*graph.replay(inputs), height, width)  # pyright: ignore[reportCallIssue]
 
     def recur(
         self,
@@ -86,40 +96,42 @@ class Runner:
         outputs: Collection[str] = (),
     ) -> NetworkOutput:
         """As ``Human3R.recur``; where ``max_people`` is None, shapes follow the people."""
+        with_people = encoded.appearance is not None
         options: dict[str, Any] = {
             "is_first": is_first,
             "min_score": min_score,
             "max_people": max_people,
-            "has_slots": self._has_slots and max_people is not None,
+            "has_slots": self._has_slots and with_people and max_people is not None,
             "with_gate": with_gate,
             "outputs": tuple(sorted(outputs)),
         }
+        is_fixed = options["has_slots"] or (self._has_slots and not with_people)
         # The first frame is unlike all others, and a stream has only one.
-        if is_first or not options["has_slots"]:
+        if is_first or not is_fixed:
             return self._network.recur(encoded, state, memory, **options)
         network, size_px = self._network, (encoded.height_px, encoded.width_px)
         constants, _ = network.look_up(*size_px)
         options["size_px"] = size_px
         inputs = (encoded.patches, encoded.appearance, state, memory)
         if self._graphs is None:
-            return self._answer(*inputs, constants, **options)
+            return self._answer(*inputs, constants, **options)  # pyright: ignore[reportCallIssue]
         graph = self._graph(
             "answer",
             inputs,
             tuple(options.values()),
-            lambda *given: network.answer(*given, constants, **options),
+            lambda *given: network.answer(*given, constants, **options),  # pyright: ignore[reportCallIssue]
         )
         return graph.replay(inputs)
 
     def _graph(
         self,
         part: str,
-        inputs: tuple[Tensor, ...],
+        inputs: tuple[Tensor | None, ...],
         options: tuple[object, ...],
         call: Callable[..., Any],
     ) -> "_Graph":
         assert self._graphs is not None, "only called in this mode"
-        shapes = tuple(tensor.shape for tensor in inputs)
+        shapes = tuple(None if tensor is None else tensor.shape for tensor in inputs)
         key = (part, shapes, self._network.rope_dtype, *options)
         graph = self._graphs.get(key)
         if graph is None:
@@ -134,9 +146,9 @@ class _Graph:
     """One call recorded on a CUDA device."""
 
     def __init__(
-        self, call: Callable[..., Any], inputs: tuple[Tensor, ...], rounds: int = 3
+        self, call: Callable[..., Any], inputs: tuple[Tensor | None, ...], rounds: int = 3
     ) -> None:
-        self._inputs = tuple(tensor.clone() for tensor in inputs)
+        self._inputs = _copied(inputs)
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
@@ -148,9 +160,10 @@ class _Graph:
         with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
             self._output = call(*self._inputs)
 
-    def replay(self, inputs: tuple[Tensor, ...]) -> Any:
+    def replay(self, inputs: tuple[Tensor | None, ...]) -> Any:
         for mine, given in zip(self._inputs, inputs, strict=True):
-            mine.copy_(given)
+            if given is not None:
+                mine.copy_(given)
         self._graph.replay()
         return _copied(self._output)
 
@@ -158,7 +171,7 @@ class _Graph:
 def _copied(answer: Any) -> Any:
     """The answer with all its tensors copied: the next replay writes over the originals."""
     if isinstance(answer, tuple):
-        return tuple(tensor.clone() for tensor in answer)
+        return tuple(None if tensor is None else tensor.clone() for tensor in answer)
     fields = {}
     for field in dataclasses.fields(answer):
         value = getattr(answer, field.name)

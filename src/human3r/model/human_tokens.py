@@ -97,6 +97,13 @@ def locate_people(
     )
 
 
+def nobody(device: torch.device) -> Detections:
+    """No people."""
+    indices = torch.zeros(0, dtype=torch.long, device=device)
+    places = torch.zeros(0, 2, device=device)
+    return Detections(places.long(), places[:, 0], places, places.long(), indices, indices)
+
+
 def fill_slots(
     peaks: Float[Tensor, "rows columns"], min_score: float, slots: int
 ) -> tuple[Int[Tensor, " slots"], Int[Tensor, ""]]:
@@ -108,7 +115,7 @@ def fill_slots(
     flat = peaks.flatten()
     counted = torch.where((flat >= min_score) & (flat > 0), flat, 0.0)
     best = counted.topk(min(slots, len(flat)))
-    # Those who are not there sort behind everybody.
+    # Absent people sort last.
     order = torch.where(best.values > 0, best.indices, len(flat)).sort().values
     order = F.pad(order, (0, slots - len(order)), value=len(flat))
     is_person = order < len(flat)

@@ -109,7 +109,7 @@ class SelfAttention(nn.Module):
     def forward(
         self, x: Tensor, positions: RotaryTable | None = None, mask: Tensor | None = None
     ) -> Tensor:
-        """Tokens x after reading each other; those where ``mask`` is False are read by nobody."""
+        """Tokens x after reading each other; those where ``mask`` is False are not read."""
         qkv = self.qkv(x).unflatten(-1, (3 * self.heads, -1)).transpose(1, 2)
         # Queries and keys lie side by side and are turned in one go.
         turned, v = qkv.split((2 * self.heads, self.heads), dim=1)
@@ -146,12 +146,12 @@ class CrossAttention(nn.Module):
             y_positions: rotary table of y.
             mean_logits: where given, [batch, queries] is appended: the scaled attention logits of
                 each query, averaged over heads and the keys that are read.
-            y_mask: [batch, 1, 1, keys], False for tokens of y that nobody reads; None: all are
+            y_mask: [batch, 1, 1, keys], False for tokens of y that are not read; None: all are
                 read.
         """
         is_single = y.shape[1] == 1 and mean_logits is None and y_mask is None
         if is_single and not torch.is_grad_enabled():
-            # There is only one thing to read, so nobody needs to be asked how much of it.
+            # There is only one value to attend to: its weight is 1, whatever the query.
             return self.proj(self.projv(y)).expand_as(x)
         has_places = x_positions is not None or y_positions is not None
         if x.shape[1] == 1 and not has_places and mean_logits is None and y_mask is None:

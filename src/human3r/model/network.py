@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from human3r.errors import ConfigError, ShapeError
 from human3r.geometry.rigid import pose_from_raw
+from human3r.model.autocast import bulk, exact
 from human3r.model.decoder import PoseRetriever, decode
 from human3r.model.encoder import HumanBackbone, PatchEmbed, beside, image_blocks, run_blocks
 from human3r.model.heads import DownstreamHead, People, points_from_raw
@@ -23,13 +24,13 @@ from human3r.model.human_tokens import (
     fill_slots,
     keep_peaks,
     locate_people,
+    nobody,
     picture_rows,
     probability,
     unfold_mask,
 )
 from human3r.model.layers import DecoderBlock, layer_norm
 from human3r.model.positions import SizeConstants
-from human3r.model.precision import bulk, exact
 from human3r.model.variants import DINO_SIZES, NetworkConfig
 
 OPTIONAL_OUTPUTS = frozenset({"world", "rgb", "mask"})
@@ -46,8 +47,8 @@ class Encoded:
 
     patches: Float[Tensor, "1 patches width"]
     """Tokens of the image encoder."""
-    appearance: Float[Tensor, "1 tokens channels"]
-    """Tokens of the human branch."""
+    appearance: Float[Tensor, "1 tokens channels"] | None
+    """Tokens of the human branch; None where it was not run, and no person is to be found."""
     height_px: int
     """Of the network image."""
     width_px: int
@@ -61,10 +62,10 @@ class NetworkOutput:
     confidence: Float[Tensor, "height width"]
     camera_pose: Float[Tensor, "7"]
     """Translation in metres and quaternion (w first): segment_from_camera."""
-    person_probability: Float[Tensor, "side side"]
-    """Of the human branch's square image."""
-    peaks: Float[Tensor, "rows columns"]
-    """Head scores after suppression of neighbours, per token of the human branch."""
+    person_probability: Float[Tensor, "side side"] | None
+    """Of the human branch's square image; None where the branch was not run."""
+    peaks: Float[Tensor, "rows columns"] | None
+    """Head scores after suppression of neighbours, per token of the human branch; None as above."""
     detections: Detections
     people: People
     human_tokens: Float[Tensor, "people width"]
@@ -174,7 +175,7 @@ class Human3R(nn.Module):
     def forward(
         self,
         image: Float[Tensor, "1 3 height width"],
-        human_image: Float[Tensor, "1 3 side side"],
+        human_image: Float[Tensor, "1 3 side side"] | None,
         state: Float[Tensor, "1 state width"],
         memory: Float[Tensor, "1 slots double"],
         **options: Any,
@@ -183,7 +184,8 @@ class Human3R(nn.Module):
 
         Args:
             image: RGB in [-1, 1], sides multiples of ``config.patch_px``.
-            human_image: the same picture padded to a square of ``config.human_size_px``.
+            human_image: the same picture padded to a square of ``config.human_size_px``; None
+                leaves the human branch out, and with it all people.
             state: state tokens as left by the previous frame.
             memory: pose memory as left by the previous frame.
             options: as of ``recur``.
@@ -197,7 +199,7 @@ class Human3R(nn.Module):
     def encode(
         self,
         image: Float[Tensor, "1 3 height width"],
-        human_image: Float[Tensor, "1 3 side side"],
+        human_image: Float[Tensor, "1 3 side side"] | None,
     ) -> Encoded:
         """The first part of ``forward``, which may run ahead of the frame before.
 
@@ -210,7 +212,7 @@ class Human3R(nn.Module):
         """
         self.check_images(image, human_image)
         height, width = image.shape[-2:]
-        tokens = self.see(image, human_image, *self.look_up(height, width))
+        tokens = self.encode_tokens(image, human_image, *self.look_up(height, width))
         return Encoded(*tokens, height, width)
 
     def recur(
@@ -258,18 +260,19 @@ class Human3R(nn.Module):
             is_first=is_first,
             min_score=min_score,
             max_people=max_people,
-            has_slots=has_slots,
+            # Without people there are no slots to fill.
+            has_slots=has_slots and encoded.appearance is not None,
             with_gate=with_gate,
             outputs=tuple(outputs),
         )
 
-    def see(
+    def encode_tokens(
         self,
         image: Tensor,
-        human_image: Tensor,
+        human_image: Tensor | None,
         constants: SizeConstants,
         human_positions: Tensor,
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor | None]:
         """``encode`` without checks and look-ups: what may be compiled or captured.
 
         Args:
@@ -279,9 +282,11 @@ class Human3R(nn.Module):
             human_positions: from ``look_up``.
 
         Returns:
-            Tokens of the image encoder and of the human branch.
+            Tokens of the image encoder and of the human branch, if that was run.
         """
         with bulk(image.device, self.compute_dtype):
+            if human_image is None:
+                return self._encode(image, constants), None
             return beside(
                 lambda: self._encode(image, constants),
                 lambda: self.backbone(human_image, human_positions),
@@ -291,7 +296,7 @@ class Human3R(nn.Module):
     def answer(
         self,
         encoded: Tensor,
-        appearance: Tensor,
+        appearance: Tensor | None,
         state: Tensor,
         memory: Tensor,
         constants: SizeConstants,
@@ -307,8 +312,8 @@ class Human3R(nn.Module):
         """``recur`` without checks and look-ups: what may be compiled or captured.
 
         Args:
-            encoded: from ``see``.
-            appearance: from ``see``.
+            encoded: from ``encode_tokens``.
+            appearance: from ``encode_tokens``.
             state: as in ``recur``, like all not named here.
             memory: as in ``recur``.
             constants: from ``look_up``.
@@ -325,10 +330,14 @@ class Human3R(nn.Module):
         heads, retriever = self.downstream_head, self.pose_retriever
         with bulk(encoded.device, self.compute_dtype):
             # Detect heads; each person becomes a prompt beside the image tokens.
-            peaks, found, num_people = self._detect(
-                appearance, height, width, min_score, max_people, has_slots
-            )
-            appearance_found = appearance[:, found.token_index]
+            if appearance is None:
+                peaks, found, num_people = None, nobody(encoded.device), _zero(encoded.device)
+                appearance_found = encoded.new_zeros(1, 0, self.config.dino_width)
+            else:
+                peaks, found, num_people = self._detect(
+                    appearance, height, width, min_score, max_people, has_slots
+                )
+                appearance_found = appearance[:, found.token_index]
             prompts = heads.mlp_fuse(
                 torch.cat((appearance_found, encoded[:, found.patch_index]), dim=-1)
             )
@@ -348,7 +357,7 @@ class Human3R(nn.Module):
                 self.dec_norm_state,
                 constants.with_prompts(found.patch_index),
                 with_gate=with_gate,
-                image_mask=_readable(patch_end, max_people, num_people) if has_slots else None,
+                image_mask=_readable(patch_end, max_people, num_people) if has_slots else None,  # pyright: ignore[reportArgumentType]
             )
             last = decoded.image_layers[-1]
             pose, human = last[:, :1], last[0, patch_end:]
@@ -409,8 +418,12 @@ class Human3R(nn.Module):
             )
         return peaks, found, num_people
 
-    def _mask(self, appearance: Tensor, height: int, width: int, *, whole: bool) -> Tensor:
+    def _mask(
+        self, appearance: Tensor | None, height: int, width: int, *, whole: bool
+    ) -> Tensor | None:
         """Person probability of the square image; beside the picture only where wanted, else 0."""
+        if appearance is None:
+            return None
         side = math.isqrt(appearance.shape[1])
         rows = slice(0, side) if whole else picture_rows(side, width, height)
         tokens = appearance.unflatten(1, (side, side))[:, rows].flatten(1, 2)
@@ -435,7 +448,7 @@ class Human3R(nn.Module):
             optional["rgb"] = (probability(raw)[0].permute(1, 2, 0) - 0.5) * 2
         return optional
 
-    def check_images(self, image: Tensor, human_image: Tensor) -> None:
+    def check_images(self, image: Tensor, human_image: Tensor | None) -> None:
         """Nothing, when the network can take these.
 
         Raises:
@@ -450,7 +463,7 @@ class Human3R(nn.Module):
                 ("1", "3", f"multiple of {patch}", f"multiple of {patch}"),
                 tuple(image.shape),
             )
-        if human_image.shape != (1, 3, square, square):
+        if human_image is not None and human_image.shape != (1, 3, square, square):
             raise ShapeError(
                 f"human_image: expected (1, 3, {square}, {square}), got "
                 f"{tuple(human_image.shape)}. Prepare it with streaming.preprocess.",
@@ -459,7 +472,7 @@ class Human3R(nn.Module):
             )
 
     def look_up(self, height_px: int, width_px: int) -> tuple[SizeConstants, Tensor]:
-        """What ``see`` and ``answer`` need for images of a size; kept until weights change."""
+        """What ``encode_tokens`` and ``answer`` need for a size; kept until weights change."""
         grid = self._grid(height_px, width_px)
         return self.size_constants(grid, self.device), self.backbone.positions()
 
@@ -494,6 +507,10 @@ def _readable(patch_end: int, slots: int, num_people: Tensor) -> Tensor:
     """Which tokens [1, 1, 1, tokens] are read: camera, patches, and the people that exist."""
     is_person = torch.arange(slots, device=num_people.device) < num_people
     return torch.cat((is_person.new_ones(patch_end), is_person))[None, None, None]
+
+
+def _zero(device: torch.device) -> Int[Tensor, ""]:
+    return torch.zeros((), dtype=torch.long, device=device)
 
 
 def _token(*shape: int) -> nn.Parameter:

@@ -5,21 +5,16 @@ Tokens between the layers, norms, the recurrent state, the pose memory, and the 
 every head stay float32.
 """
 
-from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING
-
 import torch
 from torch import nn
 
 from human3r.errors import ConfigError
-
-if TYPE_CHECKING:
-    from human3r.model.network import Human3R
+from human3r.model.network import Human3R
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-def set_precision(network: "Human3R", name: str) -> None:
+def set_precision(network: Human3R, name: str) -> None:
     """Store the large layers of a network that will only run, in ``name``; fp32 changes nothing.
 
     Args:
@@ -71,13 +66,3 @@ def computes_bfloat16(device: torch.device) -> bool:
     # PyTorch has no public question for this; where a version lacks one of these, it is a no.
     names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return any(getattr(torch.cpu, name, bool)() for name in names)
-
-
-def bulk(device: torch.device, dtype: torch.dtype) -> AbstractContextManager:
-    """Products of matrices in ``dtype`` from here on."""
-    return nullcontext() if dtype == torch.float32 else torch.autocast(device.type, dtype)
-
-
-def exact(device: torch.device) -> AbstractContextManager:
-    """Everything in the type of its arguments from here on."""
-    return torch.autocast(device.type, enabled=False)

@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from human3r.errors import WeightsError
+from human3r.file_kind import refuse_other_kinds
 from human3r.pickles import InertObject, PersistentId, entries, load_inert
 
 MAX_PICKLE_BYTES = 16 << 20
@@ -42,6 +43,8 @@ _STORAGE_DTYPES = {
     "BFloat16Storage": np.dtype("<u2"),  # widened below: numpy has no such type
 }
 _BFLOAT16 = "BFloat16Storage"
+_ACCEPTED_KINDS = ("checkpoint", "pickle", "archive")
+"""A pickle may be of the old format, an archive a damaged checkpoint: both are reported below."""
 
 
 class _View(NamedTuple):
@@ -68,10 +71,11 @@ class TorchFile:
             WeightsError: missing, no zip container, damaged, or of impossible sizes.
         """
         self.path = Path(path)
-        if not self.path.is_file():
+        if not self.path.exists():
             raise WeightsError(
                 f"{path}: no such file; expected a file of torch.save. Check the path."
             )
+        refuse_other_kinds(self.path, _ACCEPTED_KINDS, "a file of torch.save", WeightsError)
         try:
             self._file = self.path.open("rb")
         except OSError as error:

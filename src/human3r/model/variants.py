@@ -125,9 +125,9 @@ VARIANTS: dict[str, NetworkConfig] = {
 ``human3r_mini`` the one this project trains and ships; the others are published."""
 
 OUR_VARIANT = "human3r_mini"
-"""The network whose weights come along."""
+"""The network whose weights are bundled."""
 
 
-def is_ours(config: NetworkConfig) -> bool:
-    """Whether a network is of the kind whose weights come along."""
-    return config == VARIANTS[OUR_VARIANT]
+def means(setting: str, ours: str, config: NetworkConfig) -> bool:
+    """Whether a setting means ``ours``: by name, or by auto for a network of our own variant."""
+    return setting == ours or (setting == "auto" and config == VARIANTS[OUR_VARIANT])

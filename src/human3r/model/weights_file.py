@@ -1,7 +1,6 @@
 """Our weights files: safetensors whose metadata says which network they are for."""
 
 import dataclasses
-import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -9,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from human3r.atomic import sha256_of as sha256_of
 from human3r.errors import ConfigError, WeightsError
+from human3r.file_kind import refuse_other_kinds
 from human3r.model.variants import NetworkConfig
 
 FORMAT_VERSION = 1
@@ -73,20 +74,17 @@ def read_index(path: str | Path) -> WeightsIndex:
     from safetensors import SafetensorError, safe_open
 
     path = Path(path)
-    if not path.is_file():
+    if not path.exists():
         raise WeightsError(
             f"{path}: no such file; expected weights as safetensors. Check the path, convert "
             "published weights with `human3r weights convert`, or make untrained ones with "
             "`human3r weights seeded tiny OUT.safetensors`."
         )
-    if is_pickle(path):
-        raise WeightsError(
-            f"{path}: is a checkpoint with a pickle in it, which could run code when loaded; "
-            "expected safetensors. Convert it once with `human3r weights convert IN.pth "
-            "OUT.safetensors`, which runs nothing in it."
-        )
+    # Files of other programs may have our tensors, and the caller says what is missing in them.
+    accepted = ("weights", "safetensors", "people network", "scene network")
+    refuse_other_kinds(path, accepted, "weights as safetensors", WeightsError)
     try:
-        with safe_open(path, framework="pt") as file:
+        with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
             slices = {key: file.get_slice(key) for key in file.keys()}  # noqa: SIM118
             shapes = {key: tuple(item.get_shape()) for key, item in slices.items()}
@@ -152,15 +150,6 @@ def check_bounds(config: NetworkConfig, source: str) -> None:
             raise _bad(source, f"{name}={getattr(config, name)}", f"{low} to {high}")
     if not 1.0 < config.rope_base <= 1e6:
         raise _bad(source, f"rope_base={config.rope_base}", "more than 1, up to 1e6")
-
-
-def sha256_of(path: str | Path) -> str:
-    """SHA-256 of a file as 64 hex digits."""
-    digest = hashlib.sha256()
-    with Path(path).open("rb") as stream:
-        while chunk := stream.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _decode_config(content: Any, source: str) -> NetworkConfig:

@@ -5,7 +5,9 @@ from pathlib import Path
 
 from human3r.errors import WeightsError
 from human3r.model import published
+from human3r.model.default import default_weights_path
 from human3r.model.torch_file import TorchFile
+from human3r.model.variants import NetworkConfig
 from human3r.model.weights_file import WeightsHeader, is_pickle, read_index, sha256_of
 from human3r.model.weights_schema import alias
 from human3r.pickles import entries
@@ -60,11 +62,34 @@ def _network(
     if header is None:
         try:
             config = published.config_from_shapes(shapes, published.human_size_from_name(path.stem))
-            return {"network": f"by its shapes {config}"}
+            return {"network": f"by its shapes {_in_words(config)}"}
         except WeightsError as error:
             return {"network": f"not said; {error}"}
-    origin = f"seed {header.seed}, untrained" if header.seed is not None else "published"
-    words = {"variant": header.variant, "network": str(header.config), "origin": origin}
+    words = {
+        "variant": header.variant,
+        "network": _in_words(header.config),
+        "origin": _origin(header, path),
+    }
     if header.source_sha256:
         words["source"] = f"sha256 {header.source_sha256}"
     return words
+
+
+def _origin(header: WeightsHeader, path: Path) -> str:
+    if header.seed is not None:
+        return f"seed {header.seed}, untrained"
+    if header.source_sha256:
+        return "converted from a published checkpoint"
+    ours = default_weights_path()
+    same = path.is_file() and path.stat().st_size == ours.stat().st_size
+    if same and sha256_of(path) == sha256_of(ours):
+        return "human3r's own, trained on its synthetic world; comes with it"
+    return "trained with `human3r train`, or merged"
+
+
+def _in_words(config: NetworkConfig) -> str:
+    return (
+        f"images of {config.input_size_px} px, {config.human_size_px} px for people; encoder "
+        f"{config.encoder_depth} x {config.encoder_width}, decoder {config.decoder_depth} x "
+        f"{config.decoder_width}, {config.state_tokens} state tokens"
+    )

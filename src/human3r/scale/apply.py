@@ -7,7 +7,9 @@ import numpy as np
 from human3r.types import FrameEstimate, PersonEstimate
 
 
-def scaled(estimate: FrameEstimate, factor: float, camera_world: np.ndarray) -> FrameEstimate:
+def scaled(
+    estimate: FrameEstimate, factor: float, camera_world: np.ndarray, *, with_people: bool = True
+) -> FrameEstimate:
     """The estimate in metres: points, people and camera; shape coefficients stay.
 
     Args:
@@ -15,6 +17,8 @@ def scaled(estimate: FrameEstimate, factor: float, camera_world: np.ndarray) -> 
         factor: metres per unit.
         camera_world: (3,) metres, where the camera is; ``factor`` times the network's place while
             the factor has not changed.
+        with_people: False where people are in metres already; then ``body_scale``, which
+            says how large bodies are, stays as it is.
     """
     pose = estimate.world_from_camera.copy()
     pose[:3, 3] = camera_world
@@ -22,13 +26,21 @@ def scaled(estimate: FrameEstimate, factor: float, camera_world: np.ndarray) -> 
     if points_world is not None:
         from_camera = points_world - estimate.world_from_camera[:3, 3]
         points_world = (from_camera * factor + camera_world).astype(np.float32)
+    covariance = estimate.camera_covariance
+    if covariance is not None:
+        metres = np.repeat([factor, 1.0], 3)
+        covariance = covariance * np.outer(metres, metres)
     return replace(
         estimate,
+        camera_covariance=covariance,
         points_camera=estimate.points_camera * np.float32(factor),
         points_world=points_world,
         world_from_camera=pose,
-        people=tuple(scaled_person(person, factor) for person in estimate.people),
+        people=tuple(scaled_person(person, factor) for person in estimate.people)
+        if with_people
+        else estimate.people,
         scale=estimate.scale * factor,
+        body_scale=estimate.body_scale * factor if with_people else estimate.body_scale,
     )
 
 

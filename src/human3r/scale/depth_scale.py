@@ -9,12 +9,11 @@ from collections import deque
 import numpy as np
 
 from human3r.scale.guess import Guess, judged, robust_middle
+from human3r.scale.measured_depth import RANGE_M
 from human3r.scale.sources import ScaleSources
 from human3r.scale.waiting import Waiting
 from human3r.types import FrameEstimate
 
-_RANGE_M = (0.3, 8.0)
-"""Where depth cameras measure to a few percent."""
 _MAX_PIXELS = 4000
 _MIN_PIXELS = 100
 _WINDOW_NS = 20_000_000_000
@@ -56,7 +55,7 @@ class DepthScale:
 
     def _compare(self, stamp_ns: int, network: np.ndarray, measured_m: np.ndarray) -> None:
         # A comparison with NaN is false.
-        known = (measured_m >= _RANGE_M[0]) & (measured_m <= _RANGE_M[1])
+        known = (measured_m >= RANGE_M[0]) & (measured_m <= RANGE_M[1])
         self._last_share = float(known.mean()) if len(known) else 0.0
         if known.sum() >= _MIN_PIXELS:
             ratio = np.log(measured_m[known].astype(np.float64) / network[known])
@@ -74,7 +73,7 @@ class DepthScale:
             return Guess(
                 samples=count,
                 trouble=f"depth was compared in {count} frames, the last one with depth from "
-                f"{_RANGE_M[0]} to {_RANGE_M[1]} m in {self._last_share:.0%} of its pixels; "
+                f"{RANGE_M[0]} to {RANGE_M[1]} m in {self._last_share:.0%} of its pixels; "
                 f"expected {_MIN_FRAMES} frames with {_MIN_PIXELS} such pixels.",
             )
         stamps, votes = zip(*self._votes, strict=True)

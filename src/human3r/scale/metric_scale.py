@@ -1,6 +1,6 @@
 """The factor between network and metres: chosen by ``scale.mode``, the same for all lengths.
 
-A measured factor is followed slowly, so that nobody seems to jump, and only when it differs from
+A measured factor is followed slowly, so that no person seems to jump, and only when it differs from
 the one in use by more than its own uncertainty. The camera's path is put together from scaled
 steps: whatever the factor does, the world frame stays continuous until the next reset.
 """
@@ -17,14 +17,16 @@ from human3r.scale.apply import scaled
 from human3r.scale.depth_scale import DepthScale
 from human3r.scale.guess import Guess
 from human3r.scale.height_scale import HeightScale
+from human3r.scale.measured_depth import with_measured_depth
 from human3r.scale.motion_scale import MotionScale
+from human3r.scale.people_scale import PeopleScale, person_votes
 from human3r.scale.sources import ScaleSources
 from human3r.types import FrameEstimate
 
 _LOW, _HIGH = 0.01, 100.0
 """As ``scale.value``."""
 _RATE_PER_S = 0.03
-"""Somebody five metres away seems to move by 0.15 m/s while the scale is being corrected."""
+"""A person five metres away seems to move by 0.15 m/s while the scale is being corrected."""
 _DEAD_BAND = 0.01
 _ARRIVED = 1e-4
 _LONGEST_STEP_S = 1.0
@@ -55,7 +57,7 @@ class ScaleReport:
     measured: float
     """What the source says; NaN where nothing is measured."""
     relative_stddev: float
-    """Standard error of ``measured`` over it; 0 for what is given, NaN for what nobody measured."""
+    """Standard error of ``measured`` over it; 0 for what is given, NaN without a measurement."""
     samples: int
     trouble: str
     """Why what is measured is not used; empty when all is well."""
@@ -67,12 +69,23 @@ class MetricScale:
     Args:
         settings: of these ``scale``, and ``level.pitch_rad`` for the camera's height.
         sources: what the surroundings know; the node gives them, a file has none.
+        people_are_metric: bodies are in metres by themselves, and keep their size and place.
     """
 
-    def __init__(self, settings: Settings, sources: ScaleSources | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        sources: ScaleSources | None = None,
+        *,
+        people_are_metric: bool = False,
+    ) -> None:
+        if settings.scale.mode == "auto":
+            mode = "people" if people_are_metric else "network"
+            settings = settings.replace({"scale.mode": mode})
         self.value = settings.scale.value
         self._settings = settings
         self._name = settings.scale.mode
+        self._people_are_metric = people_are_metric or self._name == "people"
         self._source: ScaleSource | None = None
         self._guess = Guess()
         self.use(sources or ScaleSources())
@@ -80,6 +93,7 @@ class MetricScale:
 
     def use(self, sources: ScaleSources) -> None:
         """Measure with what these sources know, from now on."""
+        self._sources = sources
         if self._name != "set_scale":
             self._source = _source(self._settings, sources)
             self._guess = Guess()
@@ -93,24 +107,49 @@ class MetricScale:
         check_scale(value)
         self.value, self._name, self._source, self._guess = float(value), "set_scale", None, Guess()
 
-    def restart(self, *, keep_world: bool) -> None:
-        """A new session: what was measured stays in use until there is something better."""
+    def restart(self, *, keep_world: bool, keep_value: bool = True) -> None:
+        """A new session: what was measured stays in use until there is something better.
+
+        Args:
+            keep_world: go on in the same world frame.
+            keep_value: False begins with ``scale.value`` again, unless one was set since.
+        """
+        if not keep_value and self._name != "set_scale":
+            self.value, self._guess = self._settings.scale.value, Guess()
         if not keep_world:
             self._forget_path()
             if self._source is not None:
                 self._source.forget()
 
     def apply(self, raw: FrameEstimate) -> FrameEstimate:
-        """The estimate in metres; ``raw`` itself where the network's are taken as they are."""
-        if self._source is not None:
+        """The estimate in metres; ``raw`` itself where the network's are taken as they are.
+
+        With ``scale.mode`` depth its points are those of the depth camera, as far as it has any.
+        """
+        if self._source is not None and raw.has_scene:
             self._guess = self._source.update(raw)
             self._follow(raw.stamp_ns)
+        estimate = self._in_metres(raw)
+        if self._name == "depth" and raw.has_scene and raw.state_updated:
+            measure = self._sources.depth_at(raw.stamp_ns)
+            return estimate if measure is None else with_measured_depth(estimate, measure)
+        return estimate
+
+    def votes_of(self, raw: FrameEstimate) -> dict[int, float]:
+        """``person_votes`` of the frame last given to ``apply``, not looked for a second time."""
+        if isinstance(self._source, PeopleScale) and raw.has_scene:
+            return self._source.last_votes
+        return person_votes(raw)
+
+    def _in_metres(self, raw: FrameEstimate) -> FrameEstimate:
         there = raw.world_from_camera[:3, 3]
         self._correction = self._correction + (self.value - 1.0) * (there - self._there)
         self._there = there.copy()
         if self.value == 1.0 and not self._correction.any():
             return raw
-        return scaled(raw, self.value, there + self._correction)
+        return scaled(
+            raw, self.value, there + self._correction, with_people=not self._people_are_metric
+        )
 
     def report(self) -> ScaleReport:
         """The scale in use and what is behind it."""
@@ -171,8 +210,8 @@ def check_without_node(settings: Settings) -> None:
     if scale.mode in NEEDS_NODE:
         raise ConfigError(
             f"scale.mode is {scale.mode}, which measures with what the ROS node hears; expected "
-            "network, fixed or camera_height for a file. Choose one, or play the recording to the "
-            "node."
+            "network, fixed, people or camera_height for a file. Choose one, or play the recording "
+            "to the node."
         )
     if scale.mode == "camera_height" and scale.camera_height_m <= 0:
         raise ConfigError(
@@ -191,7 +230,7 @@ def _source(settings: Settings, sources: ScaleSources) -> ScaleSource | None:
         given_m = settings.scale.camera_height_m
         height = (lambda: given_m) if given_m > 0 else sources.camera_height_m
         return HeightScale(height, sources.up_camera or _up_of_first(settings.level.pitch_rad))
-    return None
+    return PeopleScale() if mode == "people" else None
 
 
 def _up_of_first(pitch_rad: float):

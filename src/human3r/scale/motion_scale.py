@@ -58,10 +58,10 @@ class MotionScale:
             raw.stamp_ns, self._sources.pose_at
         ):
             self._is_posed = True
-            self._see(_Place(stamp_ns, session, robot, pose))
+            self._add_pair(_Place(stamp_ns, session, robot, pose))
         return self._guess()
 
-    def _see(self, now: _Place) -> None:
+    def _add_pair(self, now: _Place) -> None:
         began = self._began
         is_usable = (
             began is not None
@@ -71,10 +71,10 @@ class MotionScale:
         if not is_usable:
             self._began = now
             return
-        robot = _displacement(began.anchor_from_camera, now.anchor_from_camera)
+        robot = _displacement(began.anchor_from_camera, now.anchor_from_camera)  # pyright: ignore[reportOptionalMemberAccess]
         if robot @ robot < STRETCH_M**2:
             return
-        network = _displacement(began.world_from_camera, now.world_from_camera)
+        network = _displacement(began.world_from_camera, now.world_from_camera)  # pyright: ignore[reportOptionalMemberAccess]
         self._votes.append(float(network @ robot / (robot @ robot)))
         self._began = now
 

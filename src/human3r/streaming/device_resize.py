@@ -17,7 +17,7 @@ def resize(
 ) -> UInt8[Tensor, "new_height new_width 3"]:
     """The image as ``PIL.Image.resize`` gives it, Lanczos or bicubic.
 
-    Now and then a value differs by one, where a sum falls on the middle between two.
+    Occasionally a value differs by one, where a sum falls halfway between two.
 
     Source: the two passes (width, then height, rounded in between) of Pillow's resampling.
     """

@@ -62,6 +62,7 @@ def _hand_over(prepared: Prepared, stream: torch.cuda.Stream) -> None:
     present = torch.cuda.current_stream(stream.device)
     present.wait_stream(stream)
     encoded = prepared.encoded
-    for tensor in (encoded.patches, encoded.appearance, prepared.image):
+    tokens = () if encoded is None else (encoded.patches, encoded.appearance)
+    for tensor in (*tokens, prepared.image):
         if isinstance(tensor, torch.Tensor):
             tensor.record_stream(present)

@@ -96,7 +96,7 @@ def normalise(
 def _upload(image: np.ndarray, device: torch.device | str) -> Tensor:
     if torch.device(device).type != "cuda":
         # torch refuses memory that must not be written to.
-        return torch.from_numpy(np.require(image, requirements="CW")).to(device)
+        return torch.from_numpy(np.require(image, requirements="CW")).to(device)  # pyright: ignore[reportArgumentType, reportCallIssue]
     # Straight into pinned memory: only from there the copy runs beside the host.
     pinned = torch.empty(image.shape, dtype=torch.uint8, pin_memory=True)
     pinned.numpy()[...] = image
@@ -133,17 +133,23 @@ def crop_from_square(
 def prepare(
     image: np.ndarray,
     size_px: int,
-    human_size_px: int,
+    human_size_px: int | None,
     device: torch.device | str = "cpu",
 ) -> tuple[
     UInt8[np.ndarray, "network_height network_width 3"],
     ImageGeometry,
     Float[Tensor, "1 3 network_height network_width"],
-    Float[Tensor, "1 3 side side"],
+    Float[Tensor, "1 3 side side"] | None,
 ]:
     """One camera image as the network's image (8-bit), its geometry, and both network inputs.
 
     The human branch sees the already reduced image, enlarged; that is what it was trained on.
+
+    Args:
+        image: (height, width, 3) uint8 RGB.
+        size_px: long side before cropping.
+        human_size_px: side of the human branch's image; None: it is not wanted.
+        device: of the network inputs.
 
     Raises:
         ShapeError: not an image.
@@ -151,20 +157,34 @@ def prepare(
     """
     network_image, geometry = resize_and_crop(image, size_px)
     pixels = normalise(network_image, device)
-    return network_image, geometry, pixels, pad_to_square(pixels, human_size_px)
+    return network_image, geometry, pixels, _human_image(pixels, human_size_px)
 
 
 def prepare_on_device(
-    image: np.ndarray, size_px: int, human_size_px: int, device: torch.device | str
+    image: np.ndarray, size_px: int, human_size_px: int | None, device: torch.device | str
 ) -> tuple[
     UInt8[Tensor, "network_height network_width 3"],
     ImageGeometry,
     Float[Tensor, "1 3 network_height network_width"],
-    Float[Tensor, "1 3 side side"],
+    Float[Tensor, "1 3 side side"] | None,
 ]:
     """As ``prepare``, with everything done on the device; the 8-bit image stays there, too.
 
     Not yet measured on a GPU.
+
+    Raises:
+        ShapeError: not an image.
+        InputError: too narrow.
+    """
+    cropped, geometry = resize_and_crop_on_device(image, size_px, device)
+    pixels = _normalised(cropped)
+    return cropped, geometry, pixels, _human_image(pixels, human_size_px)
+
+
+def resize_and_crop_on_device(
+    image: np.ndarray, size_px: int, device: torch.device | str
+) -> tuple[UInt8[Tensor, "network_height network_width 3"], ImageGeometry]:
+    """As ``resize_and_crop``, done on the device, where the image stays.
 
     Raises:
         ShapeError: not an image.
@@ -180,6 +200,8 @@ def prepare_on_device(
         lanczos=max(width, height) > size_px,
     )
     top, left = geometry.crop_top_px, geometry.crop_left_px
-    cropped = resized[top : top + geometry.height_px, left : left + geometry.width_px]
-    pixels = _normalised(cropped)
-    return cropped, geometry, pixels, pad_to_square(pixels, human_size_px)
+    return resized[top : top + geometry.height_px, left : left + geometry.width_px], geometry
+
+
+def _human_image(pixels: Tensor, side_px: int | None) -> Tensor | None:
+    return None if side_px is None else pad_to_square(pixels, side_px)

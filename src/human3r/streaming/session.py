@@ -18,9 +18,15 @@ from human3r.geometry.camera import estimate_focal, network_from_square
 from human3r.geometry.rigid import chain, matrix_from_pose
 from human3r.model.execution import Runner
 from human3r.model.network import Encoded, Human3R, NetworkOutput
-from human3r.model.variants import is_ours
-from human3r.streaming.download import download
-from human3r.streaming.preprocess import crop_from_square, prepare, prepare_on_device
+from human3r.model.variants import means
+from human3r.streaming.download import download, to_numpy
+from human3r.streaming.preprocess import (
+    crop_from_square,
+    prepare,
+    prepare_on_device,
+    resize_and_crop,
+    resize_and_crop_on_device,
+)
 from human3r.streaming.state import RecurrentState, StreamState
 from human3r.tracking.association import TrackMemory, associate, forget
 from human3r.types import (
@@ -57,9 +63,18 @@ class Prepared:
     image: np.ndarray | Tensor
     """(height, width, 3) uint8; a tensor where it was made on the device."""
     geometry: ImageGeometry
-    encoded: Encoded
+    encoded: Encoded | None
+    """None for a frame that the network does not look at."""
     laps_s: dict[str, float]
     """Wall time per stage."""
+    with_scene: bool = True
+    """The frame is to get depth, from the network or from elsewhere."""
+    with_focal: bool = True
+    """The focal length is to be estimated, where the network does not tell it."""
+    unseen: str = ""
+    """Why nothing is known from the image, see ``FrameEstimate.unseen``."""
+    is_repeated: bool = False
+    """The image is the one before it to the last bit, so the camera has not moved."""
 
 
 class StreamSession:
@@ -72,6 +87,9 @@ class StreamSession:
         body_model: on the same device; None leaves joints and vertices empty.
         settings: the network's settings are fixed here, ``apply`` changes the live ones.
         runner: runs the network; sessions that share one share what it has compiled.
+        first_session: number of the first session.
+        with_people: False leaves the network's human branch out: scene and camera only, no
+            person is found and ``person_probability`` is 0.
     """
 
     def __init__(
@@ -80,19 +98,25 @@ class StreamSession:
         body_model: BodyModel | None,
         settings: Settings,
         runner: Runner | None = None,
+        first_session: int = 0,
+        *,
+        with_people: bool = True,
     ) -> None:
         self._network = network
+        self._human_size_px = network.config.human_size_px if with_people else None
         self._runner = runner or Runner(network, settings.model.execution)
         # Eager runs are those that are compared, so their images are Pillow's to the last bit.
-        on_device = network.device.type == "cuda" and settings.model.execution != "eager"
-        self._prepare_image = prepare_on_device if on_device else prepare
+        self._on_device = network.device.type == "cuda" and settings.model.execution != "eager"
         self._body_model = body_model
         self._settings = settings
         self._ttt3r = settings.model.ttt3r
-        place = settings.people.place
-        self._is_placed_by_pixel = place == "pixel" or (place == "auto" and is_ours(network.config))
+        self._is_placed_by_pixel = means(settings.people.place, "pixel", network.config)
         self._size_px = settings.model.input_size or network.config.input_size_px
-        self._state = StreamState(self._initial(), TrackMemory.empty(network.config.decoder_width))
+        self._state = StreamState(
+            self._initial(),
+            TrackMemory.empty(network.config.decoder_width),
+            session=first_session,
+        )
 
     @property
     def session(self) -> int:
@@ -110,32 +134,48 @@ class StreamSession:
         return self._state.recurrent
 
     @torch.inference_mode()
-    def prepare(self, frame: Frame) -> Prepared:
+    def prepare(self, frame: Frame, *, with_network: bool = True) -> Prepared:
         """What can be done about a frame beforehand; another thread may be in ``push`` meanwhile.
+
+        Args:
+            frame: of this stream.
+            with_network: False for a frame that the network is not to look at.
 
         Raises:
             InputError: unusable image.
         """
         clock = _Clock()
         image = check_rgb_image(frame.image)
-        network = self._network
-        image, geometry, *pixels = self._prepare_image(
-            image, self._size_px, network.config.human_size_px, network.device
+        if not with_network:
+            small, geometry = self._reduced(image)
+            clock.lap("preprocess")
+            return Prepared(int(frame.stamp_ns), small, geometry, None, clock.laps_s)
+        prepare_image = prepare_on_device if self._on_device else prepare
+        image, geometry, *pixels = prepare_image(
+            image, self._size_px, self._human_size_px, self._network.device
         )
         clock.lap("preprocess")
-        encoded = self._runner.encode(*pixels)
+        encoded = self._runner.encode(*pixels)  # pyright: ignore[reportArgumentType]
         clock.lap("network")
         return Prepared(int(frame.stamp_ns), image, geometry, encoded, clock.laps_s)
 
     @torch.inference_mode()
     def push(
-        self, frame: Frame | Prepared, *, update: bool = True, outputs: Collection[str] = ()
+        self,
+        frame: Frame | Prepared,
+        *,
+        update: bool = True,
+        with_network: bool = True,
+        outputs: Collection[str] = (),
     ) -> FrameEstimate:
         """One frame in, everything known from it out.
 
         Args:
             frame: newer than the last one and of the same size; as it is, or prepared.
             update: False predicts without taking the frame into the recurrent state.
+            with_network: False lets the frame pass without the network: it counts and gives its
+                image, and the recurrent state waits for the next one. What is prepared already
+                is as it was prepared.
             outputs: ``world`` asks for ``points_world``.
 
         Raises:
@@ -143,20 +183,25 @@ class StreamSession:
             StreamOrderError: a stamp that is not newer.
             NonFiniteError: the network failed on this frame; everything is as before it.
         """
-        prepared = self._admitted(frame)
+        # Check order and size; resize and encode.
+        prepared = self._admitted(frame, with_network)
+        if prepared.encoded is None:
+            return self._passed(prepared)
         clock = _Clock(prepared.laps_s)
+        # Decode with the recurrent state.
         views, state = self._run(prepared, update, outputs, self._settings.people.max_count)
         clock.lap("network")
+        # Read off the camera, then the bodies.
         view = views[0]
         focal = estimate_focal(view.output.points_camera)
         clock.lap("geometry")
-        if self._is_placed_by_pixel:
-            square_px = self._network.config.human_size_px
-            view = _placed_by_pixel(view, focal, prepared.geometry, square_px)
+        if self._is_placed_by_pixel and self._human_size_px is not None:
+            view = _placed_by_pixel(view, focal, prepared.geometry, self._human_size_px)
         mesh = self.bodies(view)
         clock.lap("bodies")
         estimate = self._estimate(prepared, view, focal, mesh, update)
         clock.lap("geometry")
+        # Nothing failed: keep the new state.
         self._state = state
         estimate.timings_s.update(clock.laps_s)
         return estimate
@@ -199,7 +244,7 @@ class StreamSession:
 
         Args:
             keep_world: go on in the same world from the last pose, and remember the people.
-                Otherwise the next frame is the origin and everybody is new; numbers of people
+                Otherwise the next frame is the origin and all people are new; numbers of people
                 are still not used again.
         """
         old = self._state
@@ -240,7 +285,41 @@ class StreamSession:
     def _initial(self) -> RecurrentState:
         return RecurrentState.initial(self._network)
 
-    def _admitted(self, frame: Frame | Prepared) -> Prepared:
+    def _reduced(self, image: np.ndarray) -> tuple[np.ndarray | Tensor, ImageGeometry]:
+        if self._on_device:
+            return resize_and_crop_on_device(image, self._size_px, self._network.device)
+        return resize_and_crop(image, self._size_px)
+
+    def _passed(self, frame: Prepared) -> FrameEstimate:
+        """The answer to a frame that the network does not look at: its image, and no scene.
+
+        A reset that is due waits for the next frame that it looks at, which the new segment sees.
+        """
+        clock, state, geometry = _Clock(frame.laps_s), self._state, frame.geometry
+        self._state = _counted(state, frame)
+        size = (geometry.height_px, geometry.width_px)
+        image = frame.image
+        estimate = FrameEstimate(
+            stamp_ns=frame.stamp_ns,
+            session=state.session,
+            frame_index=state.frame_index,
+            geometry=geometry,
+            image=to_numpy(image) if isinstance(image, Tensor) else image,
+            points_camera=np.zeros((*size, 3), np.float32),
+            confidence=np.zeros(size, np.float32),
+            person_probability=np.zeros(size, np.float32),
+            world_from_camera=state.world_from_camera,
+            intrinsics=_centred(0.0, geometry),
+            people=(),
+            has_scene=False,
+            is_motion_known=False,
+            estimated_focal_px=0.0,
+        )
+        clock.lap("geometry")
+        estimate.timings_s.update(clock.laps_s)
+        return estimate
+
+    def _admitted(self, frame: Frame | Prepared, with_network: bool = True) -> Prepared:
         """The frame prepared, if it is the stream's next."""
         if isinstance(frame, Prepared):
             size = (frame.geometry.source_width_px, frame.geometry.source_height_px)
@@ -258,7 +337,9 @@ class StreamSession:
                 f"stamp_ns is {frame.stamp_ns}, the last frame's was {last}; expected a newer "
                 "frame. Drop late frames, or call reset() when the clock was set back."
             )
-        return frame if isinstance(frame, Prepared) else self.prepare(frame)
+        if isinstance(frame, Prepared):
+            return frame
+        return self.prepare(frame, with_network=with_network)
 
     def _run(
         self, frame: Prepared, update: bool, outputs: Collection[str], max_people: int | None
@@ -272,13 +353,7 @@ class StreamSession:
 
         view, state = self._view(frame, state, update, outputs, max_people, is_reset=is_reset)
         views = [view]
-        state = replace(
-            state,
-            world_from_camera=view.world_from_camera,
-            frame_index=state.frame_index + 1,
-            last_stamp_ns=frame.stamp_ns,
-            image_size_px=(frame.geometry.source_width_px, frame.geometry.source_height_px),
-        )
+        state = _counted(replace(state, world_from_camera=view.world_from_camera), frame)
         if is_reset:
             # The next segment begins in this camera, and sees this image first.
             state = replace(
@@ -304,7 +379,7 @@ class StreamSession:
         is_overlap: bool = False,
     ) -> tuple[View, StreamState]:
         output = self._runner.recur(
-            frame.encoded,
+            frame.encoded,  # pyright: ignore[reportArgumentType]
             state.recurrent.tokens,
             state.recurrent.memory,
             is_first=state.recurrent.is_first,
@@ -349,9 +424,11 @@ class StreamSession:
         wanted = {
             "points_camera": output.points_camera,
             "confidence": output.confidence,
-            "person_probability": crop_from_square(output.person_probability, width, height),
             "focal": focal,
         }
+        if output.person_probability is not None:
+            square = output.person_probability
+            wanted["person_probability"] = crop_from_square(square, width, height)
         if isinstance(frame.image, Tensor):
             wanted["image"] = frame.image
         if output.points_world is not None:
@@ -359,20 +436,22 @@ class StreamSession:
         wanted |= _people_tensors(view, mesh, geometry, self._network.config.human_size_px)
         host = download(wanted)
         focal_px = float(host["focal"])
+        nowhere = np.zeros((height, width), np.float32)
         return FrameEstimate(
             stamp_ns=frame.stamp_ns,
             session=self._state.session,
             frame_index=self._state.frame_index,
             geometry=geometry,
-            image=host.get("image", frame.image),
+            image=host.get("image", frame.image),  # pyright: ignore[reportArgumentType]
             points_camera=host["points_camera"],
             confidence=host["confidence"],
-            person_probability=host["person_probability"],
+            person_probability=host.get("person_probability", nowhere),
             world_from_camera=view.world_from_camera,
-            intrinsics=Intrinsics(focal_px, focal_px, width // 2, height // 2, width, height),
+            intrinsics=_centred(focal_px, geometry),
             people=_people(view, host, geometry),
             num_left_out=view.num_left_out,
             state_updated=update,
+            estimated_focal_px=focal_px,
             points_world=host.get("points_world"),
         )
 
@@ -394,6 +473,22 @@ class _Clock:
         now = time.perf_counter()
         self.laps_s[name] = self.laps_s.get(name, 0.0) + now - self._last
         self._last = now
+
+
+def _counted(state: StreamState, frame: Prepared) -> StreamState:
+    """The state after one more frame, as far as order goes."""
+    return replace(
+        state,
+        frame_index=state.frame_index + 1,
+        last_stamp_ns=frame.stamp_ns,
+        image_size_px=(frame.geometry.source_width_px, frame.geometry.source_height_px),
+    )
+
+
+def _centred(focal_px: float, geometry: ImageGeometry) -> Intrinsics:
+    """Camera of the network image with its principal point in the middle."""
+    width, height = geometry.width_px, geometry.height_px
+    return Intrinsics(focal_px, focal_px, width // 2, height // 2, width, height)
 
 
 def _checked(output: NetworkOutput) -> dict[str, Tensor]:
@@ -420,6 +515,8 @@ def _checked(output: NetworkOutput) -> dict[str, Tensor]:
 
 def _count_heads(output: NetworkOutput, min_score: float) -> Int[Tensor, ""]:
     """How many people the network sees, those for whom there is no room included."""
+    if output.peaks is None:
+        return output.num_people
     return ((output.peaks >= min_score) & (output.peaks > 0)).sum()
 
 
@@ -469,7 +566,7 @@ def _placed_by_pixel(
 def _people_tensors(
     view: View, mesh: BodyMesh | None, geometry: ImageGeometry, square_px: int
 ) -> dict[str, Tensor]:
-    """What is to be downloaded about people; nothing where there is nobody."""
+    """What is to be downloaded about people; nothing where there are no people."""
     people, found = view.output.people, view.output.detections
     if not len(view.track_ids):
         return {}

@@ -1,53 +1,69 @@
-"""Where the camera went, from corners of the image and the network's depth at them.
+"""Where the camera went, from features of the image and the network's depth at them.
 
-The small network that comes along has not learnt how its camera moves. What stands still shows it:
-corners outside of people are followed from image to image, and the camera's pose is the one from
-which they, as deep as the network saw them first, appear where they are now.
+The bundled human3r_mini has not learnt how its camera moves. What stands still shows it:
+features outside of people are followed from image to image, and the camera's pose is the one from
+which they, as deep as the network saw them first, appear where they are now. Every image is
+compared with the key image itself, so that what is lost on the way from image to image does not add
+up; and a camera that stands still stays exactly where it is.
 
-Sources: corners, Shi and Tomasi, 1994; following them, Lucas and Kanade, 1981, on pyramids; pose
-from points, RANSAC, Fischler and Bolles, 1981. All by OpenCV.
+Sources: features, Shi and Tomasi, 1994; following them, Lucas and Kanade, 1981, on pyramids; by
+OpenCV. Covariance of chained poses, Barfoot and Furgale, Associating uncertainty with
+three-dimensional poses, 2014, to first order.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from human3r.geometry.rigid import chain, invert
+from human3r.geometry.rigid import chain
+from human3r.streaming.feature_pose import FEWEST_FITTING, find_pose
 from human3r.types import FrameEstimate, Intrinsics
 
-_MOST_CORNERS = 200
+_MOST_FEATURES = 200
 _APART_PX = 5
 _AWAY_FROM_PEOPLE_PX = 9
 _PERSON_PROBABILITY = 0.3
 _WINDOW_PX = 15
 _PYRAMID_LEVELS = 3
 _THERE_AND_BACK_PX = 1.0
-"""A corner that is followed back to the last image has to arrive where it was."""
-_MISFIT = 2 / 224
-"""A corner fits a pose when it appears no farther off than this, in widths of the image."""
-_FEWEST_FITTING = 12
-_FITTING_SHARE = 0.4
+"""A feature that is followed back to the last image has to arrive where it was."""
+_TIED_PX = 1.5
+"""Farther apart, following image by image and from the key image did not find the same feature."""
 _KEPT_SHARE = 0.8
-"""With fewer of a key image's corners left the present image becomes the next key image."""
+"""With fewer of a key image's features left the present image becomes the next key image."""
+_DEPTH_OFF_TOGETHER, _DEPTH_OFF_EVERYWHERE = 0.1, 0.1
+"""Shares by which all depth of a key image may be off alike, and all depth of the stream."""
+_UNSEEN_M_PER_S, _UNSEEN_RAD_PER_S = 0.5, 0.5
+"""Standard deviations of the motion of a camera while nothing can be followed."""
+_LONGEST_GAP_S = 10.0
 
 
 @dataclass
 class _Key:
-    """An image whose corners have a place in space."""
+    """An image whose features have a place in space."""
 
-    camera: Float[np.ndarray, "3 3"]
     world_from_key: Float[np.ndarray, "4 4"]
-    num_corners: int
+    covariance: Float[np.ndarray, "6 6"]
+    """Of world_from_key, translation then rotation, from the left: exp(error) world_from_key."""
+    num_features: int
+    key_image: UInt8[np.ndarray, "height width"]
+    """Grey."""
     image: UInt8[np.ndarray, "height width"]
-    """The last one in which corners were found, grey, at first the key image itself."""
-    points_key: Float[np.ndarray, "corners 3"]
-    """Of the corners that are still followed."""
-    pixels: Float[np.ndarray, "corners 2"]
+    """The last one in which features were found, grey, at first the key image itself."""
+    points_key: Float[np.ndarray, "features 3"]
+    """Of the features that are still followed."""
+    key_pixels: Float[np.ndarray, "features 2"]
+    """Of the same, in ``key_image``."""
+    pixels: Float[np.ndarray, "features 2"]
     """Of the same, in ``image``."""
-    key_from_camera: Float[np.ndarray, "4 4"]
+    focal_px: float
+    """Along whose rays ``points_key`` lie."""
+    key_from_camera: Float[np.ndarray, "4 4"] = field(default_factory=lambda: np.eye(4))
     """Of the camera that took ``image``."""
+    step_covariance: Float[np.ndarray, "6 6"] = field(default_factory=lambda: np.zeros((6, 6)))
+    """Of key_from_camera, from the right."""
 
 
 class VisualOdometry:
@@ -57,9 +73,24 @@ class VisualOdometry:
     """
 
     def __init__(self) -> None:
-        self._world_from_camera = np.eye(4)
+        self._forget_path()
         self._key: _Key | None = None
         self._is_new = True
+
+    @property
+    def covariance(self) -> Float[np.ndarray, "6 6"]:
+        """Of the last pose in the world frame: its place in metres, then a rotation about it.
+
+        The axes are those of the world, as in geometry_msgs/PoseWithCovariance. It grows with every
+        key image and while nothing can be followed, and with the distance as all depth may be off
+        alike; it is zero where the world begins.
+        """
+        about_place = np.eye(6)
+        about_place[:3, 3:] = -_cross(self._world_from_camera[:3, 3])
+        covariance = about_place @ self._left_covariance @ about_place.T
+        together = _DEPTH_OFF_EVERYWHERE * self._world_from_camera[:3, 3]
+        covariance[:3, :3] += np.outer(together, together)
+        return covariance
 
     def restart(self, *, keep_world: bool) -> None:
         """A new session, whose images may have another size.
@@ -69,10 +100,12 @@ class VisualOdometry:
         """
         self._key, self._is_new = None, True
         if not keep_world:
-            self._world_from_camera = np.eye(4)
+            self._forget_path()
 
-    def apply(self, estimate: FrameEstimate, camera: Intrinsics) -> FrameEstimate:
-        """The estimate with the pose of the followed corners.
+    def apply(
+        self, estimate: FrameEstimate, camera: Intrinsics, *, is_repeated: bool = False
+    ) -> FrameEstimate:
+        """The estimate with the pose of the followed features.
 
         While too few can be followed the camera counts as standing still, and ``is_motion_known``
         is False.
@@ -80,24 +113,60 @@ class VisualOdometry:
         Args:
             estimate: the newest of the stream; its path is in the network's unit.
             camera: of the network image, along whose rays the estimate's points lie.
+            is_repeated: the image is the one before it to the last bit: nothing has moved.
         """
         is_known, self._is_new = self._is_new, False
         # An image without contrast says nothing and is nothing to go on from.
-        if estimate.state_updated and camera.fx > 0:
-            gray = cv2.cvtColor(estimate.image, cv2.COLOR_RGB2GRAY)
-            key = self._key
-            is_followed = key is not None and _follow(key, gray, estimate.person_probability)
-            if is_followed:
-                self._world_from_camera = chain(key.world_from_key, key.key_from_camera)
-            if not is_followed or len(key.pixels) < _KEPT_SHARE * key.num_corners:
-                self._key = _new_key(gray, estimate, camera, self._world_from_camera)
-            is_known = is_known or is_followed
+        if is_repeated and estimate.state_updated and self._key is not None:
+            is_known = True
+        elif estimate.state_updated and camera.fx > 0:
+            is_known = self._update(estimate, camera) or is_known
+        if not is_known:
+            self._guess_motion(estimate.stamp_ns)
+        self._last_ns = estimate.stamp_ns
         return replace(
             estimate,
             world_from_camera=self._world_from_camera.copy(),
+            camera_covariance=self.covariance,
             is_motion_known=is_known,
             points_world=None,
         )
+
+    def _update(self, estimate: FrameEstimate, camera: Intrinsics) -> bool:
+        """Whether the image shows how the camera moved; if so, it has moved by that."""
+        gray = cv2.cvtColor(estimate.image, cv2.COLOR_RGB2GRAY)
+        key = self._key
+        if key is not None and estimate.calibrated is None:
+            _believe_focal(key, camera.fx)
+        is_followed = key is not None and _follow(
+            key, gray, estimate.person_probability, camera.matrix()
+        )
+        if is_followed:
+            self._world_from_camera = chain(key.world_from_key, key.key_from_camera)  # pyright: ignore[reportOptionalMemberAccess]
+            self._left_covariance = _chained(key)  # pyright: ignore[reportArgumentType]
+        is_spent = not is_followed or len(key.pixels) < _KEPT_SHARE * key.num_features  # pyright: ignore[reportOptionalMemberAccess]
+        # Without depth there is no other key; the next image may find this one's features.
+        if is_spent and estimate.has_scene:
+            self._key = _new_key(
+                gray, estimate, camera, self._world_from_camera, self._left_covariance
+            )
+        return is_followed
+
+    def _guess_motion(self, stamp_ns: int) -> None:
+        """The camera may have moved by as much as cameras do in that time."""
+        passed_s = 0.0 if self._last_ns is None else (stamp_ns - self._last_ns) * 1e-9
+        passed_s = min(max(passed_s, 0.0), _LONGEST_GAP_S)
+        unseen = np.diag([_UNSEEN_M_PER_S**2] * 3 + [_UNSEEN_RAD_PER_S**2] * 3) * passed_s**2
+        adjoint = _adjoint(self._world_from_camera)
+        self._left_covariance = self._left_covariance + adjoint @ unseen @ adjoint.T
+        # Features found again later count from where the camera now seems to be.
+        if self._key is not None:
+            self._key.covariance = self._left_covariance
+
+    def _forget_path(self) -> None:
+        self._world_from_camera = np.eye(4)
+        self._left_covariance = np.zeros((6, 6))
+        self._last_ns: int | None = None
 
 
 def _new_key(
@@ -105,59 +174,102 @@ def _new_key(
     estimate: FrameEstimate,
     camera: Intrinsics,
     world_from_camera: Float[np.ndarray, "4 4"],
+    covariance: Float[np.ndarray, "6 6"],
 ) -> _Key:
-    """The image as the one whose corners are followed from now on."""
+    """The image as the one whose features are followed from now on."""
     depth = estimate.depth
     is_person = (estimate.person_probability > _PERSON_PROBABILITY).astype(np.uint8)
     near_people = cv2.dilate(is_person, np.ones((_AWAY_FROM_PEOPLE_PX,) * 2, np.uint8))
     usable = ((depth > 0) & (near_people == 0)).astype(np.uint8)
-    found = cv2.goodFeaturesToTrack(gray, _MOST_CORNERS, 0.01, _APART_PX, mask=usable)
+    found = cv2.goodFeaturesToTrack(gray, _MOST_FEATURES, 0.01, _APART_PX, mask=usable)
     pixels = np.zeros((0, 2), np.float32) if found is None else found[:, 0]
     columns, rows = np.round(pixels).astype(int).T
     rays = np.column_stack((pixels, np.ones(len(pixels)))) @ np.linalg.inv(camera.matrix()).T
     return _Key(
-        camera=camera.matrix(),
         world_from_key=world_from_camera,
-        num_corners=len(pixels),
+        covariance=covariance,
+        num_features=len(pixels),
+        key_image=gray,
         image=gray,
         points_key=rays * depth[rows, columns, None],
+        key_pixels=pixels,
         pixels=pixels,
-        key_from_camera=np.eye(4),
+        focal_px=camera.fx,
     )
+
+
+def _believe_focal(key: _Key, focal_px: float) -> None:
+    """Put a key's points onto the rays of a better estimate of the same lens.
+
+    A lens that is estimated anew has not zoomed; left where they were, its features would seem to
+    come nearer or go away.
+    """
+    key.points_key[:, :2] *= key.focal_px / focal_px
+    key.focal_px = focal_px
 
 
 def _follow(
     key: _Key,
     gray: UInt8[np.ndarray, "height width"],
     person_probability: Float[np.ndarray, "height width"],
+    camera: Float[np.ndarray, "3 3"],
 ) -> bool:
-    """Find the key's corners and the camera in a newer image; False, and no change, when lost."""
-    if len(key.pixels) < _FEWEST_FITTING:
+    """Find the key's features and the camera in a newer image; False, and no change, when lost.
+
+    ``camera`` is that of the newer image: autofocus and zoom change it on the way.
+    """
+    if len(key.pixels) < FEWEST_FITTING:
         return False
     pixels, is_found = _followed(key.image, gray, key.pixels)
-    points, pixels = key.points_key[is_found], pixels[is_found]
-    columns, rows = np.round(pixels).astype(int).T
-    is_scene = person_probability[rows, columns] <= _PERSON_PROBABILITY
-    points, pixels = points[is_scene], pixels[is_scene]
-    if len(pixels) < _FEWEST_FITTING:
+    pixels = _tied(key, gray, pixels, is_found)
+    columns, rows = np.round(np.clip(pixels, 0, np.array(gray.shape[::-1]) - 1)).astype(int).T
+    is_found = is_found & (person_probability[rows, columns] <= _PERSON_PROBABILITY)
+    if is_found.sum() < FEWEST_FITTING:
         return False
-    fitted = _pose(points, pixels, key, _MISFIT * gray.shape[1])
-    if fitted is None:
+    points, pixels, key_pixels = (
+        key.points_key[is_found],
+        pixels[is_found],
+        key.key_pixels[is_found],
+    )
+    found = find_pose(points, pixels, camera, gray.shape[1], key.key_from_camera)
+    if found is None:
         return False
-    key.key_from_camera, fits = fitted
-    key.points_key, key.pixels, key.image = points[fits], pixels[fits], gray
+    key.key_from_camera, key.step_covariance = found.key_from_camera, found.covariance
+    key.points_key, key.pixels = points[found.fits], pixels[found.fits]
+    key.key_pixels, key.image = key_pixels[found.fits], gray
     return True
+
+
+def _tied(
+    key: _Key,
+    gray: UInt8[np.ndarray, "height width"],
+    pixels: Float[np.ndarray, "features 2"],
+    is_found: np.ndarray,
+) -> Float[np.ndarray, "features 2"]:
+    """The features' places, by the key image itself where that finds about the same ones."""
+    options = {"winSize": (_WINDOW_PX, _WINDOW_PX), "maxLevel": 0}
+    tied, went, _ = cv2.calcOpticalFlowPyrLK(
+        key.key_image,
+        gray,
+        key.key_pixels[:, None],
+        pixels[:, None].copy(),
+        flags=cv2.OPTFLOW_USE_INITIAL_FLOW,
+        **options,
+    )
+    tied = tied[:, 0]
+    is_tied = is_found & (went[:, 0] > 0) & (np.linalg.norm(tied - pixels, axis=1) < _TIED_PX)
+    return np.where(is_tied[:, None], tied, pixels)
 
 
 def _followed(
     before: UInt8[np.ndarray, "height width"],
     now: UInt8[np.ndarray, "height width"],
-    pixels: Float[np.ndarray, "corners 2"],
-) -> tuple[Float[np.ndarray, "corners 2"], np.ndarray]:
-    """Where corners went, and for which of them that is sure."""
+    pixels: Float[np.ndarray, "features 2"],
+) -> tuple[Float[np.ndarray, "features 2"], np.ndarray]:
+    """Where features went, and for which of them that is sure."""
     options = {"winSize": (_WINDOW_PX, _WINDOW_PX), "maxLevel": _PYRAMID_LEVELS}
-    there, went, _ = cv2.calcOpticalFlowPyrLK(before, now, pixels[:, None], None, **options)
-    back, came, _ = cv2.calcOpticalFlowPyrLK(now, before, there, None, **options)
+    there, went, _ = cv2.calcOpticalFlowPyrLK(before, now, pixels[:, None], None, **options)  # pyright: ignore[reportArgumentType, reportCallIssue]
+    back, came, _ = cv2.calcOpticalFlowPyrLK(now, before, there, None, **options)  # pyright: ignore[reportArgumentType, reportCallIssue]
     there = there[:, 0]
     is_back = np.linalg.norm(back[:, 0] - pixels, axis=1) < _THERE_AND_BACK_PX
     height, width = now.shape
@@ -165,35 +277,27 @@ def _followed(
     return there, (went[:, 0] > 0) & (came[:, 0] > 0) & is_back & is_inside
 
 
-def _pose(
-    points_key: Float[np.ndarray, "corners 3"],
-    pixels: Float[np.ndarray, "corners 2"],
-    key: _Key,
-    misfit_px: float,
-) -> tuple[Float[np.ndarray, "4 4"], np.ndarray] | None:
-    """key_from_camera and the numbers of the corners that fit it; None when too few do."""
-    pixels = pixels.astype(np.float64)
-    last = invert(key.key_from_camera)
-    start = {"rvec": cv2.Rodrigues(last[:3, :3])[0], "tvec": last[:3, 3:].copy()}
-    is_found, rotation, translation, fits = cv2.solvePnPRansac(
-        points_key,
-        pixels,
-        key.camera,
-        None,
-        **start,
-        useExtrinsicGuess=True,
-        reprojectionError=misfit_px,
-        flags=cv2.SOLVEPNP_ITERATIVE,
-    )
-    if not is_found or len(fits) < max(_FEWEST_FITTING, _FITTING_SHARE * len(pixels)):
-        return None
-    fits = fits[:, 0]
-    rotation, translation = cv2.solvePnPRefineLM(
-        points_key[fits], pixels[fits], key.camera, None, rotation, translation
-    )
-    camera_from_key = np.eye(4)
-    camera_from_key[:3, :3] = cv2.Rodrigues(rotation)[0]
-    camera_from_key[:3, 3:] = translation
-    if not np.isfinite(camera_from_key).all():
-        return None
-    return invert(camera_from_key), fits
+def _chained(key: _Key) -> Float[np.ndarray, "6 6"]:
+    """Covariance of world_from_key key_from_camera, from the left."""
+    shift = key.key_from_camera[:3, 3]
+    step = key.step_covariance.copy()
+    # From the right: in the frame of the camera that moved.
+    together = _DEPTH_OFF_TOGETHER * key.key_from_camera[:3, :3].T @ shift
+    step[:3, :3] += np.outer(together, together)
+    adjoint = _adjoint(key.world_from_key @ key.key_from_camera)
+    return key.covariance + adjoint @ step @ adjoint.T
+
+
+def _adjoint(a_from_b: Float[np.ndarray, "4 4"]) -> Float[np.ndarray, "6 6"]:
+    """Takes small motions (translation, rotation) in b to the same ones in a."""
+    rotation = a_from_b[:3, :3]
+    adjoint = np.zeros((6, 6))
+    adjoint[:3, :3] = adjoint[3:, 3:] = rotation
+    adjoint[:3, 3:] = _cross(a_from_b[:3, 3]) @ rotation
+    return adjoint
+
+
+def _cross(vector: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3 3"]:
+    """The matrix whose product with a vector is the cross product with it."""
+    x, y, z = vector
+    return np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])

@@ -29,7 +29,7 @@ class TrackMemory:
 
     @classmethod
     def empty(cls, width: int, next_id: int = 0) -> "TrackMemory":
-        """Nobody remembered."""
+        """No person remembered."""
         nobody = np.zeros(0, np.int64)
         return cls(np.zeros((0, width), np.float32), nobody, nobody, next_id)
 
@@ -74,7 +74,7 @@ def associate(
 
 
 def forget(memory: TrackMemory, stamp_ns: int, forget_s: float) -> TrackMemory:
-    """The memory without people unseen for longer than ``forget_s``; 0 keeps everybody.
+    """The memory without people unseen for longer than ``forget_s``; 0 keeps all.
 
     A person last seen in the future, as after a jump of the clock, counts as seen now.
     """

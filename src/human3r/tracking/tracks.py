@@ -3,51 +3,79 @@
 Everything follows from stamps and estimates alone, so a recording gives what the live stream gave.
 """
 
-import enum
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from human3r.config import PeopleSettings
-from human3r.tracking.motion import camera_from_past, fit_velocity, move
-from human3r.types import FrameEstimate, PersonEstimate
+from human3r.geometry.rigid import invert, transform_points
+from human3r.types import FrameEstimate, PersonEstimate, TrackedPerson, TrackState
+
+
+def fit_velocity(
+    stamps_ns: Int[np.ndarray, " samples"], places_m: Float[np.ndarray, "samples 3"]
+) -> Float[np.ndarray, "3"]:
+    """The velocity of the straight line that fits places over time best, in m/s.
+
+    Args:
+        stamps_ns: at least two different stamps.
+        places_m: where it was then, in one frame that stands still.
+
+    Source: ordinary least squares; the slope of a line.
+    """
+    # Relative to the last stamp first: absolute nanoseconds do not fit a float.
+    times_s = (stamps_ns - stamps_ns[-1]) * 1e-9
+    times_s = times_s - times_s.mean()
+    return times_s @ (places_m - places_m.mean(axis=0)) / (times_s @ times_s)
+
+
+def camera_from_past(
+    world_from_camera: Float[np.ndarray, "4 4"],
+    world_from_past_camera: Float[np.ndarray, "4 4"],
+    moved_world_m: Float[np.ndarray, "3"],
+) -> Float[np.ndarray, "4 4"]:
+    """Takes what a camera saw then to where it should be for the camera of now.
+
+    Args:
+        world_from_camera: pose now.
+        world_from_past_camera: pose then.
+        moved_world_m: how far it went since, along the world's axes; it does not turn.
+    """
+    world_from_past = world_from_past_camera.copy()
+    world_from_past[:3, 3] += moved_world_m
+    return invert(world_from_camera) @ world_from_past
+
+
+def move(person: PersonEstimate, a_from_b: Float[np.ndarray, "4 4"]) -> PersonEstimate:
+    """A person in b as a person in a, unchanged in pose; the head's pixel is unknown then."""
+    body = person.body
+    rotations = body.rotations.copy()
+    rotations[0] = a_from_b[:3, :3] @ rotations[0]
+    return replace(
+        person,
+        head_px=np.full(2, np.nan, np.float32),
+        body=replace(
+            body, rotations=rotations, head_camera=transform_points(a_from_b, body.head_camera)
+        ),
+        joints_camera=transform_points(a_from_b, person.joints_camera),
+        vertices_camera=transform_points(a_from_b, person.vertices_camera),
+        covariance=_turned(person.covariance, a_from_b[:3, :3]),
+    )
+
+
+def _turned(covariance: np.ndarray | None, a_from_b: np.ndarray) -> np.ndarray | None:
+    """A covariance (36,) of place and rotation along the axes of another frame."""
+    if covariance is None:
+        return None
+    turn = np.kron(np.eye(2), a_from_b)
+    return (turn @ covariance.reshape(6, 6) @ turn.T).astype(np.float32).ravel()
+
 
 _LEFT_HIP, _RIGHT_HIP = 1, 2
 _SAME_PLACE_M = 0.5
 """No two people stand closer, so who appears so near to a prediction is the one predicted."""
-
-
-class TrackState(enum.IntEnum):
-    """How sure a track is; the numbers are those of human3r_msgs/Human."""
-
-    NEW = 0
-    """Seen, not yet confirmed."""
-    OK = 1
-    """Measured in this frame."""
-    COASTING = 2
-    """Not measured in this frame; the pose is predicted."""
-    LOST = 3
-    """The last word about this number."""
-
-
-@dataclass(frozen=True)
-class TrackedPerson:
-    """One person in one frame, measured or predicted."""
-
-    number: int
-    """Increases over the life of the tracker, across resets; never given away twice."""
-    state: TrackState
-    person: PersonEstimate
-    """In the camera frame of this frame."""
-    velocity_camera: Float[np.ndarray, "3"] | None
-    """m/s of the body's origin relative to the static world, along the camera's axes."""
-    first_seen_ns: int
-    last_seen_ns: int
-    """Stamp of the last measurement."""
-    age_frames: int
-    """Processed frames since the first sighting; 0 in the frame it was first seen."""
 
 
 def body_origin(person: PersonEstimate) -> Float[np.ndarray, "3"]:
@@ -71,7 +99,7 @@ class _Track:
     stamps_ns: list[int] = field(default_factory=list)
     places_world: list[np.ndarray] = field(default_factory=list)
 
-    def see(
+    def add(
         self, person: PersonEstimate, estimate: FrameEstimate, settings: PeopleSettings
     ) -> None:
         pose, origin = estimate.world_from_camera, body_origin(person)
@@ -117,6 +145,8 @@ class Tracker:
         self._next_number = 0
         self._offset = 0
         self._frames = 0
+        self.next_session = 0
+        """Sessions are numbered over the life of the tracker too: the next network begins here."""
 
     def begin_network(self) -> None:
         """A new network counts its people from 0 again; our numbers go on."""
@@ -124,27 +154,22 @@ class Tracker:
         self._tracks.clear()
 
     def forget(self) -> None:
-        """A reset: whoever comes next is new, and nothing more is said about the others."""
+        """A reset: whoever comes next is new, and nothing more is published about the others."""
         self._tracks.clear()
 
-    def numbers(self, estimate: FrameEstimate, settings: PeopleSettings) -> list[int]:
-        """The numbers that ``update`` will give to the estimate's people, in their order.
+    def assign(self, estimate: FrameEstimate, settings: PeopleSettings) -> list[int]:
+        """Give the estimate's people their numbers, in their order; new people begin a track.
 
-        For whatever must be known of a person before the frame is told, such as their shape.
+        For whatever must be known of a person before ``update``, such as their shape.
         """
         self._rejoin(estimate, settings)
-        numbers, next_number = [], self._next_number
-        for person in estimate.people:
-            track = self._tracks.get(person.track_id)
-            if track is None:
-                numbers.append(max(self._offset + person.track_id, next_number))
-                next_number = numbers[-1] + 1
-            else:
-                numbers.append(track.number)
-        return numbers
+        return [
+            (self._tracks.get(person.track_id) or self._begin(person.track_id, estimate)).number
+            for person in estimate.people
+        ]
 
     def update(self, estimate: FrameEstimate, settings: PeopleSettings) -> list[TrackedPerson]:
-        """Everybody known after a frame.
+        """All people known after a frame.
 
         Args:
             estimate: newer than the one before; poses are in one world since the last ``forget``.
@@ -153,11 +178,11 @@ class Tracker:
         Returns:
             The estimate's people in their order, then who coasts and who is lost, by number.
         """
-        self._rejoin(estimate, settings)
+        self.assign(estimate, settings)
         seen = []
         for person in estimate.people:
-            track = self._tracks.get(person.track_id) or self._begin(person.track_id, estimate)
-            track.see(person, estimate, settings)
+            track = self._tracks[person.track_id]
+            track.add(person, estimate, settings)
             seen.append(self._seen(track, estimate, settings))
         kept = self._coasting(estimate, settings)
         unseen = []
@@ -170,7 +195,7 @@ class Tracker:
         return seen + sorted(unseen, key=lambda tracked: tracked.number)
 
     def _begin(self, track_id: int, estimate: FrameEstimate) -> _Track:
-        # The network's own number where it is free, which it is until somebody was lost.
+        # The network's own number where it is free, which it is until a person was lost.
         number = max(self._offset + track_id, self._next_number)
         self._next_number = number + 1
         track = _Track(number, estimate.stamp_ns, self._frames)

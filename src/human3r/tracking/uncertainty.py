@@ -3,7 +3,7 @@
 Four errors are told apart, for they differ by far: of the place along the ray from the camera and
 across it, both relative to the distance, and of the orientation about the body's long axis and
 about the axes across that. Each has a standard deviation that depends on the circumstances, and
-grows while nobody measures the body. ``human3r.evaluation.covariance_fit`` finds the numbers.
+grows while the body is not measured. ``human3r_lab.evaluation.covariance_fit`` finds the numbers.
 """
 
 from collections.abc import Sequence
@@ -12,9 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Float32
 
-from human3r.tracking.tracks import TrackedPerson, TrackState, body_origin
-from human3r.tracking.visibility import Sight
-from human3r.types import FrameEstimate, Intrinsics, PersonEstimate
+from human3r.tracking.tracks import body_origin
+from human3r.types import FrameEstimate, Intrinsics, PersonEstimate, TrackedPerson, Visibility
 
 ERRORS = ("along", "across", "turn", "tilt")
 """Along and across the ray, relative to the distance; about the long axis and across it, rad."""
@@ -27,6 +26,10 @@ _MAX_STDDEV = {"along": 3.0, "across": 3.0, "turn": np.pi, "tilt": np.pi}
 """Beyond these nothing is known anyhow."""
 _MAX_LOG = 5.0
 """Keeps numbers finite, whatever a file says."""
+
+
+_UNSEEN_M_PER_S, _UNSEEN_RAD_PER_S = 0.5, 1.0
+"""How much faster people walk and turn than predicted, one standard deviation."""
 
 
 @dataclass(frozen=True)
@@ -131,46 +134,41 @@ def share_outside(person: PersonEstimate, camera: Intrinsics) -> float:
     return 1.0 - float(is_inside.mean())
 
 
-def share_hidden(sight: Sight) -> float:
+def share_hidden(visibility: Visibility) -> float:
     """[0, 1] share of a body's joints within the image that are hidden; NaN without any."""
-    joints = sight.joints[:_NUM_JOINTS]
+    joints = visibility.joints[:_NUM_JOINTS]
     judged = joints[np.isfinite(joints)]
     return 1.0 - float(judged.mean()) if len(judged) else float("nan")
 
 
 class PoseUncertainty:
-    """The circumstances of everybody in a stream, and the covariances that follow from them."""
+    """The circumstances of all people in a stream, and the covariances that follow from them."""
 
     def __init__(self, model: CovarianceModel | None) -> None:
-        """Nobody is known yet.
+        """Start without people.
 
         Args:
             model: of the network in use; without one every covariance is unknown.
         """
         self._model = model
         self._last: dict[int, tuple[float, float]] = {}
-        """Shares cut and hidden at everybody's last measurement, by number."""
+        """Shares cut and hidden at each person's last measurement, by number."""
 
     def circumstances(
-        self,
-        people: Sequence[TrackedPerson],
-        sights: Sequence[Sight],
-        estimate: FrameEstimate,
-        camera: Intrinsics,
+        self, people: Sequence[TrackedPerson], estimate: FrameEstimate
     ) -> list[Circumstances]:
-        """Of everybody known after a frame; call it once for every frame.
+        """Of all known people after a frame; call it once for every frame.
 
         Args:
-            people: the measured first, in the order of ``sights``, then the predicted.
-            sights: of the measured, or of nobody when visibility is not looked at.
-            estimate: the frame's, for its stamp and scale.
-            camera: of the source image.
+            people: with their visibility, where it is looked at.
+            estimate: the frame's, for its stamp, camera and scale.
         """
         found, last = [], {}
-        for index, tracked in enumerate(people):
+        camera = estimate.source_camera
+        for tracked in people:
             person = tracked.person
-            if tracked.state in (TrackState.NEW, TrackState.OK):
-                hidden = share_hidden(sights[index]) if index < len(sights) else float("nan")
+            if tracked.is_measured:
+                hidden = share_hidden(tracked.visibility) if tracked.visibility else float("nan")
                 shares = share_outside(person, camera), hidden
             else:
                 shares = self._last.get(tracked.number, (1.0, float("nan")))
@@ -187,32 +185,32 @@ class PoseUncertainty:
         return found
 
     def covariances(
-        self,
-        people: Sequence[TrackedPerson],
-        sights: Sequence[Sight],
-        estimate: FrameEstimate,
-        camera: Intrinsics,
-    ) -> list[Float32[np.ndarray, "36"]]:
-        """Row-major covariances of everybody's body pose in the camera frame.
+        self, people: Sequence[TrackedPerson], estimate: FrameEstimate
+    ) -> list[Float32[np.ndarray, "36"] | None]:
+        """Row-major covariances of each person's body pose in the camera frame; None where unknown.
 
-        The arguments are those of ``circumstances``. Unknown ones are 0 but for the first number,
-        which is -1, as ROS has it.
+        The arguments are those of ``circumstances``.
         """
-        if self._model is None:
-            return [unknown_covariance() for _ in people]
-        found = self.circumstances(people, sights, estimate, camera)
+        found = self.circumstances(people, estimate)
         return [
-            self._model.covariance(
-                circumstances, body_origin(tracked.person), tracked.person.body.rotations[0][:, 1]
-            )
-            .ravel()
-            .astype(np.float32)
+            self._covariance(circumstances, tracked)
             for circumstances, tracked in zip(found, people, strict=True)
         ]
 
+    def _covariance(
+        self, circumstances: Circumstances, tracked: TrackedPerson
+    ) -> Float32[np.ndarray, "36"] | None:
+        own = tracked.person.covariance
+        if own is not None:
+            return own + _unseen_growth(circumstances.unseen_s)
+        if self._model is None:
+            return None
+        up = tracked.person.body.rotations[0][:, 1]
+        found = self._model.covariance(circumstances, body_origin(tracked.person), up)
+        return found.ravel().astype(np.float32)
 
-def unknown_covariance() -> Float32[np.ndarray, "36"]:
-    """What stands for a covariance that nobody knows."""
-    covariance = np.zeros(36, np.float32)
-    covariance[0] = -1.0
-    return covariance
+
+def _unseen_growth(unseen_s: float) -> Float32[np.ndarray, "36"]:
+    """What a prediction of this age adds to the covariance of the last measurement."""
+    stddev = [_UNSEEN_M_PER_S * unseen_s] * 3 + [min(_UNSEEN_RAD_PER_S * unseen_s, np.pi)] * 3
+    return np.diag(np.square(stddev)).astype(np.float32).ravel()

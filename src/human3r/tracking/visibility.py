@@ -12,12 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int
 
-from human3r.types import Intrinsics, PersonEstimate
+from human3r.types import Intrinsics, PersonEstimate, Visibility
 
 _NEAREST_M = 0.05
 """Nearer to the camera's plane nothing is looked at."""
 _SAMPLE_M = 0.035
-"""One vertex in every cube of this side stands for the body."""
+"""One vertex in every voxel of this side stands for the body."""
 _CELL_M = 0.04
 """Side of the cells in which a body's front is kept, at the body's distance."""
 _MAX_CELLS = 128
@@ -54,7 +54,7 @@ def body_surface(
     """Samples and flesh of a body in its rest pose: z forward, limbs apart, metres.
 
     Args:
-        joints: those that ``see_people`` will be asked about, in skeleton order.
+        joints: those that ``joint_visibility`` will be asked about, in skeleton order.
         vertices: the skin.
     """
     cells = np.floor(vertices / _SAMPLE_M).astype(np.int64)
@@ -82,23 +82,13 @@ class DepthView:
     """Of these pixels."""
 
 
-@dataclass(frozen=True)
-class Sight:
-    """What is seen of one person."""
-
-    joints: Float32[np.ndarray, " joints"]
-    """1 visible, 0 hidden behind body or scene, NaN outside the view."""
-    scene_agreement_m: float
-    """Median of body depth minus scene depth where the person is seen; NaN if not measurable."""
-
-
-def see_people(
+def joint_visibility(
     people: Sequence[PersonEstimate],
     joint_indices: Int[np.ndarray, " joints"],
     surface: BodySurface,
     view: DepthView,
-) -> list[Sight]:
-    """What is seen of everybody in a frame.
+) -> list[Visibility]:
+    """What is seen of each person in a frame.
 
     Args:
         people: measured in this frame; camera frame.
@@ -111,22 +101,22 @@ def see_people(
         for person in people
     ]
     nearer = _PeopleFront(view.camera)
-    found: dict[int, Sight] = {}
+    found: dict[int, Visibility] = {}
     # From near to far: who comes first may hide who comes after.
     for index in sorted(range(len(people)), key=lambda index: bodies[index].mean_depth_m):
         joints = people[index].joints_camera.take(joint_indices, axis=0)
-        found[index] = _see(joints, bodies[index], surface.allowance_m, nearer, view)
+        found[index] = _visibility_of(joints, bodies[index], surface.allowance_m, nearer, view)
         nearer.add(bodies[index])
     return [found[index] for index in range(len(people))]
 
 
-def _see(
+def _visibility_of(
     all_joints: np.ndarray,
     body: "_Inside",
     allowance_m: np.ndarray,
     nearer: "_PeopleFront",
     view: DepthView,
-) -> Sight:
+) -> Visibility:
     visible = np.full(len(all_joints), np.nan, np.float32)
     joints = _Inside(all_joints, view.camera)
     front = _BodyFront(body, view.camera)
@@ -140,7 +130,7 @@ def _see(
     error_m = _SCENE_M + _SCENE_SHARE * joints.z
     is_hidden |= _farthest_around(joints, view.depth_m) + offset < skin - error_m
     visible[joints.indices] = ~is_hidden
-    return Sight(visible, agreement)
+    return Visibility(visible, agreement)
 
 
 def _agreement(
@@ -151,7 +141,8 @@ def _agreement(
     is_seen = (depth > 0) & (depth < np.inf) & view.is_person[body.rows, body.columns]
     is_seen &= body.z <= front.depth_at(body) + _FRONT_M
     is_seen &= nearer.depth_at(body) >= body.z - _BODY_APART_M
-    difference = (body.z - depth)[is_seen]
+    # The median adds two numbers, which overflows in float32 for absurd depths.
+    difference = (body.z - depth)[is_seen].astype(np.float64)
     return float(np.median(difference)) if len(difference) >= _MIN_AGREEING else math.nan
 
 

@@ -7,6 +7,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 from human3r.viewer.colors import Rgb
 
+Box = tuple[int, int, int, int]
+"""Left, top, width and height in pixels."""
+
 
 @lru_cache(maxsize=8)
 def _font(size_px: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
@@ -62,3 +65,32 @@ def draw_label(
     mixed = region * (1 - cover) + np.array(box, np.float32) * cover
     mixed = mixed * (1 - text_cover) + np.array(ink, np.float32) * text_cover
     region[:] = np.round(mixed).astype(np.uint8)
+
+
+def free_place(wanted: Box, taken: list[Box], width_px: int, height_px: int) -> tuple[int, int]:
+    """Left and top for a label, as near to ``wanted`` as the others allow; adds it to ``taken``.
+
+    Args:
+        wanted: where it would be best.
+        taken: labels that are there already.
+        width_px: of the image.
+        height_px: of the image.
+    """
+    left, top, width, height = wanted
+    left = int(np.clip(left, 0, max(0, width_px - width)))
+    top = int(np.clip(top, 0, max(0, height_px - height)))
+    # Upwards first: below is the person.
+    steps = sorted(range(-20, 21), key=lambda step: (abs(step), step))
+    places = [(left, top + step * (height // 2 + 1)) for step in steps]
+    places = [(x, y) for x, y in places if 0 <= y <= max(0, height_px - height)]
+    place = next((at for at in places if not _hides(at, width, height, taken)), (left, top))
+    taken.append((*place, width, height))
+    return place
+
+
+def _hides(place: tuple[int, int], width: int, height: int, taken: list[Box]) -> bool:
+    left, top = place
+    return any(
+        left < x + w and x < left + width and top < y + h and y < top + height
+        for x, y, w, h in taken
+    )

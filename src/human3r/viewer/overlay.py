@@ -9,7 +9,7 @@ from jaxtyping import Int, UInt8
 from human3r.body.skeleton import JOINT_PARENTS
 from human3r.types import FrameEstimate, Intrinsics, PersonEstimate
 from human3r.viewer.colors import Rgb, colorize_depth, person_color
-from human3r.viewer.labels import draw_label, label_size
+from human3r.viewer.labels import Box, draw_label, free_place, label_size
 from human3r.viewer.raster import NEAR_M, silhouette
 
 _FIRST_HAND_JOINT = 25
@@ -17,6 +17,8 @@ _FACE_JOINTS = (22, 23, 24)
 _SHIFT = 4
 _LEAST_FOCAL = 0.2
 """Focal length over the longer side below which no lens is a pinhole: a view of 136 degrees."""
+_UPRIGHT = 1.2
+"""Height over width from which an image counts as upright."""
 _ORDINARY_FOCAL = 0.866
 """A view of 60 degrees."""
 
@@ -50,7 +52,8 @@ def draw_overlay(
         faces: triangles of the body mesh; without them only skeletons are drawn.
         caption: words for the bar in the corner.
         camera: calibration of the source image; None takes the estimated one.
-        depth_inset: add the depth image in the upper right corner, away from feet.
+        depth_inset: add the depth image: in the upper right corner, away from feet; to the right of
+            an upright image, where it would cover people, so that the result is wider.
     """
     canvas = image.copy()
     source = camera or _drawing_camera(estimate)
@@ -62,22 +65,25 @@ def draw_overlay(
             _draw_outline(canvas, person, faces, camera)
         _draw_skeleton(canvas, person, camera)
         _draw_head_mark(canvas, person, scale)
-    for person in people:
-        _draw_id(canvas, person, camera)
-    if depth_inset:
+    is_upright = image.shape[0] > _UPRIGHT * image.shape[1]
+    if depth_inset and not is_upright:
         _draw_depth(canvas, estimate)
+    taken: list[Box] = []
     if caption is not None:
-        _draw_caption(canvas, caption, len(people))
-    return canvas
+        taken += _draw_caption(canvas, caption, len(people))
+    # The nearest first: it has its label where it belongs.
+    for person in reversed(people):
+        _draw_id(canvas, person, camera, taken)
+    return _with_depth_beside(canvas, estimate) if depth_inset and is_upright else canvas
 
 
 def _drawing_camera(estimate: FrameEstimate) -> Intrinsics:
-    """The estimated camera of the source image, or an ordinary one where it is none.
+    """The camera of the source image in use, or an ordinary one where it is none.
 
-    Points that fit no pinhole camera give a focal length near 0, which would draw everybody onto
+    Points that fit no pinhole camera give a focal length near 0, which would draw all people onto
     one pixel.
     """
-    source = estimate.geometry.source_intrinsics(estimate.intrinsics)
+    source = estimate.source_camera
     longer_px = max(source.width_px, source.height_px)
     if min(source.fx, source.fy) > _LEAST_FOCAL * longer_px:
         return source
@@ -176,6 +182,8 @@ def _draw_skeleton(canvas: np.ndarray, person: PersonEstimate, camera: Intrinsic
 
 def _draw_head_mark(canvas: np.ndarray, person: PersonEstimate, scale: float) -> None:
     """A ring where the detector saw the head, which need not be where the body was placed."""
+    if not np.isfinite(person.head_px).all():
+        return
     place = _fixed((np.asarray(person.head_px, np.float64) + 0.5) * scale - 0.5)
     thick = _line_px(canvas.shape[0])
     radius = (4 * thick + 2) << _SHIFT
@@ -183,24 +191,29 @@ def _draw_head_mark(canvas: np.ndarray, person: PersonEstimate, scale: float) ->
     cv2.circle(canvas, place, radius, person_color(person.track_id), thick, cv2.LINE_AA, _SHIFT)
 
 
-def _draw_id(canvas: np.ndarray, person: PersonEstimate, camera: Intrinsics) -> None:
+def _draw_id(
+    canvas: np.ndarray, person: PersonEstimate, camera: Intrinsics, taken: list[Box]
+) -> None:
     points = person.vertices_camera if len(person.vertices_camera) else person.joints_camera
     pixels, depth = project(points, camera)
     front = depth > NEAR_M
     if not front.any():
         return
-    size_px = max(11, round(canvas.shape[0] / 34))
+    size_px = _text_px(canvas)
     text = f"{person.track_id}"
     width, height = label_size(text, size_px)
     head, head_depth = project(np.asarray(person.body.head_camera)[None], camera)
     middle = float(head[0, 0]) if head_depth[0] > NEAR_M else float(pixels[front, 0].mean())
     top = float(pixels[front, 1].min()) - height - 6
-    left, top = np.nan_to_num([middle - width / 2, top], posinf=1e6, neginf=-1e6)
+    place = np.clip(np.nan_to_num([middle - width / 2, top]), [0, 4], 1e6).astype(int)
+    left, top = free_place(
+        (int(place[0]), int(place[1]), width, height), taken, canvas.shape[1], canvas.shape[0]
+    )
     draw_label(
         canvas,
         text,
-        int(np.clip(left, 0, 1e6)),
-        int(np.clip(top, 4, 1e6)),
+        left,
+        top,
         size_px=size_px,
         ink=(16, 18, 24),
         box=person_color(person.track_id),
@@ -222,18 +235,38 @@ def _draw_depth(canvas: np.ndarray, estimate: FrameEstimate) -> None:
     canvas[top : top + inset_height, left : left + inset_width] = inset
 
 
-def _draw_caption(canvas: np.ndarray, caption: Caption, num_people: int) -> None:
-    size_px = max(11, round(canvas.shape[0] / 34))
+def _with_depth_beside(canvas: np.ndarray, estimate: FrameEstimate) -> np.ndarray:
+    """The image with its depth to the right, as high, and a thin line between."""
+    depth = colorize_depth(estimate.depth)
+    height = canvas.shape[0]
+    # Even, as video wants it.
+    width = 2 * round(height * depth.shape[1] / depth.shape[0] / 2)
+    beside = cv2.resize(depth, (width, height), interpolation=cv2.INTER_LINEAR)
+    return np.hstack([canvas, np.full((height, 2, 3), 235, np.uint8), beside])
+
+
+def _draw_caption(canvas: np.ndarray, caption: Caption, num_people: int) -> list[Box]:
+    """Words in the upper left corner, and where they are."""
+    size_px = _text_px(canvas)
     words = [f"{num_people} {'person' if num_people == 1 else 'people'}"]
     if caption.frame is not None:
         words.insert(0, f"frame {caption.frame}")
     if caption.rate_hz is not None:
         words.append(f"{caption.rate_hz:.1f} frames/s")
     margin = max(4, round(canvas.shape[0] / 60))
-    draw_label(canvas, "   ".join(words), margin, margin, size_px=size_px)
+    text = "   ".join(words)
+    draw_label(canvas, text, margin, margin, size_px=size_px)
+    boxes = [(margin, margin, *label_size(text, size_px))]
     if caption.note:
         top = margin + label_size("x", size_px)[1] + margin // 2
         draw_label(canvas, caption.note, margin, top, size_px=size_px, box=(150, 40, 30))
+        boxes.append((margin, top, *label_size(caption.note, size_px)))
+    return boxes
+
+
+def _text_px(canvas: np.ndarray) -> int:
+    """Height of letters: the same in an upright image as in a wide one."""
+    return max(11, round(min(canvas.shape[:2]) / 34))
 
 
 def _lighter(color: Rgb, share: float) -> Rgb:

@@ -46,6 +46,8 @@ class VideoFile:
             OutputError: the disk or the encoder refuses.
         """
         # Chroma is stored at half the size, which an odd side does not have.
+        if min(image.shape[:2]) < 2:
+            image = image.repeat(2, 0).repeat(2, 1)
         image = image[: image.shape[0] // 2 * 2, : image.shape[1] // 2 * 2]
         try:
             if self._stream is None:

@@ -5,15 +5,19 @@ from pathlib import Path
 import numpy as np
 
 from human3r.io.scene_cloud import SceneCloud
+from human3r.tracking.presence import Presence
 from human3r.types import Frame, FrameEstimate, PersonEstimate
 from human3r.viewer.overlay_files import write_png
 from human3r.viewer.render import Body, View, render_view
 
 _MAX_POSES = 2000
+_MAX_PEOPLE = 200
 _MAX_BODIES = 48
-_MAX_LATEST = 200
-_STEP_M = 0.9
-"""A person's earlier place is kept when it lies this far from the one kept before."""
+_MAX_PLACES = 1000
+_PELVIS = 0
+_UNSEEN_FRAMES = 15
+_LEAP_M = 0.5
+"""No person goes farther from one frame to the next."""
 
 
 class ViewCollector:
@@ -24,79 +28,97 @@ class ViewCollector:
 
         Args:
             faces: triangles of the body mesh.
-            cloud: collects the scene; somebody else fills it.
+            cloud: collects the scene; its owner fills it.
             pitch_rad: the setting ``level.pitch_rad``.
         """
         self._faces = faces
         self._cloud = cloud
         self._pitch_rad = pitch_rad
-        self._poses: list[np.ndarray] = []
-        self._pose_step = 1
-        self._frames = 0
-        self._last_pose: np.ndarray | None = None
-        self._latest: dict[int, Body] = {}
-        self._earlier: list[Body] = []
-        self._kept_at: dict[int, np.ndarray] = {}
+        self._up = np.array([0.0, -np.cos(pitch_rad), -np.sin(pitch_rad)])
+        self.begin_world()
+
+    def begin_world(self) -> None:
+        """Forget everything: the world it was in ends."""
+        self._poses = _Thinned(_MAX_POSES)
+        self._presence = Presence()
+        self._latest: dict[int, np.ndarray] = {}
+        self._paths: dict[int, _Thinned] = {}
 
     def add(self, estimate: FrameEstimate) -> None:
         """Remember the camera and the people of one frame."""
         pose = estimate.world_from_camera
-        if self._frames % self._pose_step == 0:
-            self._poses.append(pose)
-            if len(self._poses) >= _MAX_POSES:
-                self._poses = self._poses[::2]
-                self._pose_step *= 2
-        self._last_pose = pose
-        self._frames += 1
+        self._poses.add(pose)
+        self._presence.add(person.track_id for person in estimate.people)
         for person in estimate.people:
             self._see(person, pose)
 
     def _see(self, person: PersonEstimate, pose: np.ndarray) -> None:
         track = person.track_id
         vertices = (person.vertices_camera @ pose[:3, :3].T + pose[:3, 3]).astype(np.float32)
-        place = vertices.mean(axis=0)
-        before = self._latest.pop(track, None)
+        pelvis = person.joints_camera[_PELVIS] @ pose[:3, :3].T + pose[:3, 3]
         # The newest stays last, so the one dropped below is the one unseen for longest.
-        self._latest[track] = Body(track, vertices)
-        if len(self._latest) > _MAX_LATEST:
+        self._latest.pop(track, None)
+        self._latest[track] = vertices
+        feet = pelvis + self._up * ((vertices @ self._up).min() - pelvis @ self._up)
+        path = self._paths.setdefault(track, _Thinned(_MAX_PLACES))
+        path.add(np.append(feet, self._presence.num_frames))
+        if len(self._latest) > _MAX_PEOPLE:
             gone = next(iter(self._latest))
-            del self._latest[gone]
-            self._kept_at.pop(gone, None)
-        if before is None or np.linalg.norm(place - self._kept_at[track]) > _STEP_M:
-            self._kept_at[track] = place
-            self._keep(Body(track, vertices, is_latest=False))
-
-    def _keep(self, body: Body) -> None:
-        self._earlier.append(body)
-        if len(self._earlier) > _MAX_BODIES:
-            self._earlier = self._earlier[::2]
+            del self._latest[gone], self._paths[gone]
 
     def view(self) -> View:
-        """Everything so far."""
+        """Everything so far; of people those who were seen often enough."""
         points, colors, _ = self._cloud.result()
-        latest = list(self._latest.values())[-_MAX_BODIES:]
-        places = {body.track_id: body.vertices_world.mean(axis=0) for body in latest}
-        # An earlier place right behind the latest one would only blur it.
-        earlier = [
-            body
-            for body in self._earlier
-            if body.track_id not in places
-            or np.linalg.norm(body.vertices_world.mean(axis=0) - places[body.track_id])
-            > _STEP_M / 2
-        ]
-        poses = self._poses
-        if self._last_pose is not None and poses[-1] is not self._last_pose:
-            poses = [*poses, self._last_pose]
+        confirmed = set(self._presence.confirmed_ids)
+        shown = [track for track in self._latest if track in confirmed][-_MAX_BODIES:]
         return View(
             points_world=points,
             colors=colors,
-            # A little larger than a cube, so that surfaces close.
+            # A little larger than a voxel, so that surfaces close.
             point_size_m=1.5 * self._cloud.voxel_m,
-            bodies=[*earlier, *latest],
+            bodies=[
+                Body(track, self._latest[track], _with_breaks(self._paths[track]))
+                for track in shown
+            ],
             faces=self._faces,
-            world_from_camera=poses,
+            world_from_camera=self._poses.items(),
             pitch_rad=self._pitch_rad,
         )
+
+
+def _with_breaks(path: "_Thinned") -> np.ndarray:
+    """Places (n, 3), with NaN where the person was out of sight or leapt."""
+    rows = np.array(path.items())
+    places = rows[:, :3]
+    gaps = np.diff(rows[:, 3]) / path.step
+    leaps_m = np.linalg.norm(np.diff(places, axis=0), axis=1) / np.maximum(np.diff(rows[:, 3]), 1)
+    broken = np.flatnonzero((gaps > _UNSEEN_FRAMES) | (leaps_m > _LEAP_M)) + 1
+    return np.insert(places, broken, np.nan, axis=0)
+
+
+class _Thinned:
+    """Items over time, every so many of them when there are too many, and always the last."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self.step = 1
+        self._count = 0
+        self._items: list[np.ndarray] = []
+        self._last: np.ndarray | None = None
+
+    def add(self, item: np.ndarray) -> None:
+        if self._count % self.step == 0:
+            self._items.append(item)
+            if len(self._items) >= self._most:
+                self._items = self._items[::2]
+                self.step *= 2
+        self._last = item
+        self._count += 1
+
+    def items(self) -> list[np.ndarray]:
+        if self._last is None or (self._items and self._items[-1] is self._last):
+            return list(self._items)
+        return [*self._items, self._last]
 
 
 class ViewFile:
@@ -108,6 +130,8 @@ class ViewFile:
         self._note = note
 
     def add(self, frame: Frame, estimate: FrameEstimate) -> None:
+        if frame.begins_session:
+            self._collector.begin_world()
         self._collector.add(estimate)
 
     def finish(self) -> None:

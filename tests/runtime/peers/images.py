@@ -1,4 +1,4 @@
-"""Publishes numbered 1280x720 images at 30 Hz once somebody subscribes."""
+"""Publishes numbered 1280x720 images at 30 Hz once somebody subscribes, half of them at a time."""
 
 import sys
 import time
@@ -9,6 +9,12 @@ from rclpy_lite.messages import get_message
 
 COUNT = int(sys.argv[1])
 RELIABLE = sys.argv[2] == "reliable"
+
+
+def _waiting_for_a_line_s():
+    began_s = time.monotonic()
+    sys.stdin.readline()
+    return time.monotonic() - began_s
 
 
 def main():
@@ -32,6 +38,9 @@ def main():
             message.header.stamp.sec, message.header.stamp.nanosec = divmod(stamp_ns, 10**9)
             publisher.publish(message)
             time.sleep(max(0.0, start + (number + 1) / 30 - time.monotonic()))
+            if number + 1 == COUNT // 2:
+                print("half", flush=True)
+                start += _waiting_for_a_line_s()
         print("sent", COUNT)
         sys.stdin.readline()
 

@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass
 
 from cyclonedds.core import Qos
-from cyclonedds.domain import DomainParticipant
+from cyclonedds.domain import Domain, DomainParticipant
 from cyclonedds.idl import IdlStruct
 from cyclonedds.idl.types import array, float64, int32, int64, sequence, uint8, uint32, uint64
 from cyclonedds.pub import DataWriter
@@ -234,4 +234,8 @@ ROLES = {
 if __name__ == "__main__":
     import os
 
-    ROLES[sys.argv[1]](DomainParticipant(int(os.environ["ROS_DOMAIN_ID"])))
+    number = int(os.environ["ROS_DOMAIN_ID"])
+    # ROS 2's own Cyclone knows no types to compare; Python's must be told to leave that.
+    by_name = "<Compatibility><IgnoreTypeInformation>1.16</IgnoreTypeInformation></Compatibility>"
+    domain = Domain(number, f"{os.environ['CYCLONEDDS_URI']},{by_name}")
+    ROLES[sys.argv[1]](DomainParticipant(number))

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 import torch
+from human3r_lab.synth.people import Performer, make_cast
+from human3r_lab.synth.stage import Obstacle, Seat, Stage
 
 from human3r.body import load_body_model
 from human3r.body.default import default_body_path
 from human3r.body.skeleton import HEAD, JOINT_NAMES
 from human3r.errors import InputError
-from human3r.synth.people import Performer, make_cast
-from human3r.synth.stage import Obstacle, Seat, Stage
 
 FRAMES, RATE_HZ = 40, 20.0
 

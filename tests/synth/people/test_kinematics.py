@@ -5,11 +5,10 @@ import subprocess
 import sys
 
 import numpy as np
+from human3r_lab.synth.people.kinematics import skin, skin_transforms
+from human3r_lab.synth.people.physique import physique_of
+from human3r_lab.synth.people.template import body_template
 from scipy.spatial.transform import Rotation
-
-from human3r.synth.people.kinematics import skin, skin_transforms
-from human3r.synth.people.physique import physique_of
-from human3r.synth.people.template import body_template
 
 PARTS = (slice(0, 1), slice(5, 6000), slice(6000, None), slice(None, None, 2))
 

@@ -2,23 +2,22 @@
 
 import numpy as np
 import pytest
+from human3r_lab.synth.people.looks import coverage
+from human3r_lab.synth.people.looks.anatomy import HEAD, TORSO, anatomy
+from human3r_lab.synth.people.looks.dressed import dress
+from human3r_lab.synth.people.looks.face import FACE_REACH_M, SKIN_TONES, face_texture, face_uv
+from human3r_lab.synth.people.looks.piece import loft
+from human3r_lab.synth.people.looks.section import extent_at, joint_weights
+from human3r_lab.synth.people.looks.shoes import ShoeCut, shoe
+from human3r_lab.synth.people.looks.skirt import SkirtCut, skirt
+from human3r_lab.synth.people.looks.surface import cut, vertex_normals
+from human3r_lab.synth.people.motion.ground import Curve, GroundPlanner
+from human3r_lab.synth.people.motion.perform import perform
+from human3r_lab.synth.people.motion.script import Script
+from human3r_lab.synth.people.performer import Performer
+from human3r_lab.synth.people.physique import physique_of, random_physique
+from human3r_lab.synth.people.template import JOINT, body_template
 from scipy.spatial import cKDTree
-
-from human3r.synth.people.looks import coverage
-from human3r.synth.people.looks.anatomy import HEAD, TORSO, anatomy
-from human3r.synth.people.looks.dressed import dress
-from human3r.synth.people.looks.face import FACE_REACH_M, SKIN_TONES, face_texture, face_uv
-from human3r.synth.people.looks.piece import loft
-from human3r.synth.people.looks.section import extent_at, joint_weights
-from human3r.synth.people.looks.shoes import ShoeCut, shoe
-from human3r.synth.people.looks.skirt import SkirtCut, skirt
-from human3r.synth.people.looks.surface import cut, vertex_normals
-from human3r.synth.people.motion.ground import Curve, GroundPlanner
-from human3r.synth.people.motion.perform import perform
-from human3r.synth.people.motion.script import Script
-from human3r.synth.people.performer import Performer
-from human3r.synth.people.physique import physique_of, random_physique
-from human3r.synth.people.template import JOINT, body_template
 
 SEEDS = range(12)
 MEAN = physique_of(np.zeros(10))

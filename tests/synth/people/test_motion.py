@@ -4,21 +4,20 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from human3r_lab.synth.people.kinematics import joint_frames, skin_transforms
+from human3r_lab.synth.people.motion.feet import FootPlan, Footstep, foot_shape, move_foot
+from human3r_lab.synth.people.motion.gestures import BOTH_HANDED, ONE_HANDED, SEATED, arm_goal
+from human3r_lab.synth.people.motion.ground import Curve, GroundPlanner
+from human3r_lab.synth.people.motion.limbs import aim_arm, aim_leg
+from human3r_lab.synth.people.motion.noise import window
+from human3r_lab.synth.people.motion.perform import perform
+from human3r_lab.synth.people.motion.script import Crouch, Gesture, Script, Sitting
+from human3r_lab.synth.people.physique import physique_of, random_physique
+from human3r_lab.synth.people.rotations import X, about, apply, blend, world_from_heading
+from human3r_lab.synth.people.space import Space
+from human3r_lab.synth.people.template import JOINT, ROTATION
+from human3r_lab.synth.stage import Obstacle, Stage
 from scipy.spatial.transform import Rotation
-
-from human3r.synth.people.kinematics import joint_frames, skin_transforms
-from human3r.synth.people.motion.feet import FootPlan, Footstep, foot_shape, move_foot
-from human3r.synth.people.motion.gestures import BOTH_HANDED, ONE_HANDED, SEATED, arm_goal
-from human3r.synth.people.motion.ground import Curve, GroundPlanner
-from human3r.synth.people.motion.limbs import aim_arm, aim_leg
-from human3r.synth.people.motion.noise import window
-from human3r.synth.people.motion.perform import perform
-from human3r.synth.people.motion.script import Crouch, Gesture, Script, Sitting
-from human3r.synth.people.physique import physique_of, random_physique
-from human3r.synth.people.rotations import X, about, apply, blend, world_from_heading
-from human3r.synth.people.space import Space
-from human3r.synth.people.template import JOINT, ROTATION
-from human3r.synth.stage import Obstacle, Stage
 
 SOLE_M = 0.02
 MEAN = physique_of(np.zeros(10))

@@ -66,7 +66,7 @@ def _between_groups(graph, kept: np.ndarray, faces: np.ndarray) -> np.ndarray:
     _, _, nearest = dijkstra(
         graph, directed=False, indices=kept, min_only=True, return_predecessors=True
     )
-    # Vertices that no edge leads to belong to nobody; their faces fall away.
+    # Vertices that no edge leads to are of no patch; their faces fall away.
     owner = np.searchsorted(kept, nearest)
     corners = owner[faces]
     reached = (nearest[faces] >= 0).all(axis=1)

@@ -18,6 +18,10 @@ from std_msgs.msg import Header
 _SECOND_NS = 1_000_000_000
 
 
+_UNKNOWN_VARIANCE = 1e6
+"""In square metres and square radians."""
+
+
 def ns_from_time(stamp: Time) -> int:
     """A message's time as nanoseconds."""
     return stamp.sec * _SECOND_NS + stamp.nanosec
@@ -88,14 +92,12 @@ def covariance_at(covariance: np.ndarray | None, arm: np.ndarray) -> np.ndarray:
     """The covariance (36,) of the pose of a point that a body carries, row-major as in ROS.
 
     Args:
-        covariance: (6, 6) of the body's pose: x, y, z, rotation about x, y, z; None when unknown,
-            which ROS writes as -1 in the first place.
+        covariance: (6, 6) of the body's pose: x, y, z, rotation about x, y, z; None when unknown:
+            then its diagonal is so large that a filter gives the pose no weight.
         arm: (3,) metres from the body's origin to the point, along the covariance's axes.
     """
     if covariance is None:
-        unknown = np.zeros(36)
-        unknown[0] = -1.0
-        return unknown
+        return (_UNKNOWN_VARIANCE * np.eye(6)).ravel()
     x, y, z = arm
     # A small rotation r moves the point by r x arm.
     moved = np.eye(6)

@@ -39,9 +39,9 @@ class _Topics:
         self._node = node
         body, face = f"{_BODIES}/{person_id}", f"{_FACES}/{person_id}"
         kinds: dict[str, type] = {f"{body}/{name}": kind for name, kind in _BODY_TOPICS.items()}
-        if settings.hri_cropped:
+        if settings.hri.cropped:
             kinds[f"{body}/cropped"] = Image
-        if settings.hri_faces:
+        if settings.hri.faces:
             kinds[f"{face}/roi"] = NormalizedRegionOfInterest2D
         self._body, self._face = body, face
         self._publishers: dict[str, Any] = {
@@ -93,29 +93,29 @@ class HriOutput:
         self._transforms = make_publisher(node, TFMessage, "/tf", qos.TF_INPUT, warn)
         self._bodies = make_publisher(node, IdsList, f"{_BODIES}/tracked", qos.HUMANS, warn)
         self._faces = self._matches = self._images = None
-        if settings.hri_faces:
+        if settings.hri.faces:
             self._faces = make_publisher(node, IdsList, f"{_FACES}/tracked", qos.HUMANS, warn)
             self._matches = make_publisher(
                 node, IdsMatch, "/humans/candidate_matches", qos.HUMANS, warn
             )
-        if settings.hri_cropped:
+        if settings.hri.cropped:
             from human3r_bridge.image_crops import ImageInput
 
-            self._images = ImageInput(node, settings.input_transport, warn)
+            self._images = ImageInput(node, settings.input.transport, warn)
         self._topics: dict[str, _Topics] = {}
         self._matched: set[str] = set()
         self._matched_at_ns = 0
 
     def publish(self, frame: PeopleFrame) -> None:
-        """Send a frame: transforms, then who is there, then everybody's own topics."""
+        """Send a frame: transforms, then who is there, then each person's own topics."""
         self._open_topics(frame.people)
         angles = {person.id: self._angles(person) for person in frame.people}
         if frame.people and is_wanted(self._transforms):
             self._send_transforms(frame, angles)
         ids = [person.id for person in frame.people]
         self._bodies.publish(to_hri.ids_list(ids, frame.header))
-        if self._settings.hri_faces:
-            self._faces.publish(to_hri.ids_list(ids, frame.header))
+        if self._settings.hri.faces:
+            self._faces.publish(to_hri.ids_list(ids, frame.header))  # pyright: ignore[reportOptionalMemberAccess]
             self._send_matches(frame)
         for person in frame.people:
             self._send_body(person, frame, angles[person.id])
@@ -133,7 +133,7 @@ class HriOutput:
 
     def _open_topics(self, people: list[Person]) -> None:
         """Topics of newcomers, before their ids are announced; a date for those who left."""
-        leaves_at_s = time.monotonic() + self._settings.hri_linger_s
+        leaves_at_s = time.monotonic() + self._settings.hri.linger_s
         present = {person.id for person in people}
         for person_id, topics in self._topics.items():
             if person_id not in present and topics.leaves_at_s is None:
@@ -159,20 +159,20 @@ class HriOutput:
                 frame.header,
                 angles=angles[person.id],
                 stature_m=self._topics[person.id].stature_m,
-                with_face=self._settings.hri_faces,
+                with_face=self._settings.hri.faces,
             )
         ]
         self._transforms.publish(TFMessage(transforms=edges))
 
     def _send_matches(self, frame: PeopleFrame) -> None:
-        """For newcomers at once, and for everybody once per second for readers that come late."""
+        """For newcomers at once, and for all people once per second for readers that come late."""
         stamp_ns = ns_from_time(frame.header.stamp)
         is_due = not 0 <= stamp_ns - self._matched_at_ns < _MATCH_PERIOD_NS
         if is_due:
             self._matched_at_ns = stamp_ns
         for person in frame.people:
             if is_due or person.id not in self._matched:
-                self._matches.publish(to_hri.face_match(person))
+                self._matches.publish(to_hri.face_match(person))  # pyright: ignore[reportOptionalMemberAccess]
         self._matched = {person.id for person in frame.people}
 
     def _send_body(self, person: Person, frame: PeopleFrame, angles: dict[str, float]) -> None:

@@ -19,7 +19,7 @@ from human3r_bridge.hri_chain import (
 
 _LIMB_RADIUS = 0.2
 _MAX_EFFORT, _MAX_VELOCITY = 10, 10
-"""URDF demands both; nobody drives a person's joints."""
+"""URDF demands both; a person's joints have no motors."""
 
 
 def urdf(person_id: str, stature_m: float) -> str:

@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 from human3r_ros import qos
-from human3r_ros.images import decode_compressed, decode_image
 from rclpy.node import Node
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from human3r.config import InputSettings
 from human3r.errors import InputError
+from human3r.io.frame_source import size_limit
+from human3r.io.image_messages import rgb_from_message
 from human3r_bridge.geometry_messages import ns_from_time
 from human3r_bridge.inputs import IMAGE
 from human3r_bridge.output import Warn
@@ -54,7 +55,7 @@ class RecentImages:
 
 
 class ImageInput:
-    """The image topic, subscribed to only while somebody wants a part of the images."""
+    """The image topic, subscribed to only while crops have a subscriber."""
 
     def __init__(self, node: Node, transport: str, warn: Warn) -> None:
         self._node, self._warn = node, warn
@@ -86,9 +87,9 @@ class ImageInput:
                 "expected those that the node sees. Remap image to the node's own topic.",
             )
             return None
-        decode = decode_compressed if self._kind is CompressedImage else decode_image
+        limit = size_limit(InputSettings().max_pixels)
         try:
-            return decode(message, InputSettings().max_pixels)[0]
+            return rgb_from_message(message, "image", limit)
         except InputError as error:
             self._warn("crop image", str(error))
             return None

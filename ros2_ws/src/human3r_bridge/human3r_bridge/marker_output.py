@@ -13,7 +13,7 @@ from human3r_bridge.to_markers import bones_of, person_markers
 
 
 class MarkerOutput:
-    """Bones, joints, id and velocity of everybody."""
+    """Bones, joints, id and velocity of each person."""
 
     def __init__(self, node: Node, warn: Warn) -> None:
         self._publisher = make_publisher(node, MarkerArray, "~/markers", qos.HUMANS, warn)

@@ -1,4 +1,4 @@
-"""Publishes body meshes as decimated markers, now and then."""
+"""Publishes body meshes as decimated markers at a low rate."""
 
 import time
 from typing import Any
@@ -22,12 +22,12 @@ _PATIENCE_S = 5.0
 
 
 class MeshMarkerOutput:
-    """Meshes are subscribed to only while somebody wants their markers: they cost the node."""
+    """Meshes are subscribed to only while their markers have a subscriber: they cost the node."""
 
     def __init__(self, node: Node, settings: BridgeSettings, warn: Warn) -> None:
         self._publisher = make_publisher(node, MarkerArray, "~/mesh_markers", qos.LARGE, warn)
         self._node, self._warn = node, warn
-        self._period_ns = round(1e9 / settings.markers_mesh_rate_hz)
+        self._period_ns = round(1e9 / settings.markers.mesh_rate_hz)
         self._shown = ShownMarkers()
         self._people: dict[int, Person] = {}
         self._topology: MeshTopology | None = None
@@ -46,7 +46,7 @@ class MeshMarkerOutput:
                 self._publisher.publish(gone)
 
     def tick(self) -> None:
-        """Subscribe to meshes while somebody wants their markers."""
+        """Subscribe to meshes while their markers have a subscriber."""
         if is_wanted(self._publisher):
             if not self._subscriptions:
                 self._subscribe()
@@ -79,7 +79,7 @@ class MeshMarkerOutput:
         remedy = "Set its parameter publish.meshes." if has_node else "See whether it runs."
         self._warn(
             "no meshes" if has_node else "no node",
-            f"nobody publishes {topic}, so there are no mesh markers; expected the node to do so. "
+            f"{topic} has no publisher, so there are no mesh markers; expected the node to do so. "
             f"{remedy}",
         )
 
@@ -113,5 +113,5 @@ class MeshMarkerOutput:
     def _marker(self, person: Person, mesh, message: HumanMeshArray):
         if self._coarse is None:
             self._coarse = coarse_topology(self._topology, mesh)
-        count = self._topology.num_vertices
+        count = self._topology.num_vertices  # pyright: ignore[reportOptionalMemberAccess]
         return mesh_marker(person, mesh, self._coarse, count, message.header)

@@ -6,6 +6,8 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
+from human3r_ros.ros_api import is_lite
+
 from human3r.errors import ConfigError
 
 _DEFINITIONS = Path(__file__).with_name("definitions")
@@ -17,7 +19,7 @@ def provide() -> None:
     With ROS 2 this does nothing. There, only installed packages have the type support that
     publishing needs.
     """
-    if import_module("rclpy").__name__ != "rclpy_lite":
+    if not is_lite():
         return
     from rclpy_lite.messages import add_package
 
@@ -38,7 +40,8 @@ def require(packages: Iterable[str], output: str) -> None:
         names = " ".join(f"ros-{distro}-{package.replace('_', '-')}" for package in missing)
         raise ConfigError(
             f"output {output!r} needs {', '.join(missing)}, which cannot be imported; expected an "
-            f"installed and sourced package. Install it (sudo apt install {names}), or take "
+            f"installed and sourced package. Install it (sudo apt install {names}; where a release "
+            "lacks it, from ros2_ws/human3r.repos), or take "
             f"{output} out of the parameter outputs."
         )
 

@@ -9,7 +9,8 @@ from collections.abc import Callable
 
 from human3r_msgs.msg import HumanArray
 from human3r_ros import qos
-from human3r_ros.notices import Notices
+from human3r_ros.parameters import ParameterGuard, declare
+from human3r_ros.throttled_log import ThrottledLog
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.parameter import Parameter
@@ -21,8 +22,10 @@ from human3r_bridge.output import PeopleFrame
 from human3r_bridge.people import confirmed_people
 
 NODE_NAME = "human3r_bridge"
+_FIXED = "while the bridge runs: start it again."
 _TICK_S = 0.25
 _SILENT_S = 10.0
+_LONGEST_INTERVAL_S = 60.0
 _MAX_FRAME_NAME = 128
 
 
@@ -43,11 +46,13 @@ class BridgeNode(Node):
             parameter_overrides=overrides or [],
             automatically_declare_parameters_from_overrides=True,
         )
-        self._notices = Notices(self.get_logger().warning)
-        settings = parameters.declare(self)
-        self._outputs = make_outputs(self, settings, self._notices.warn)
+        self._log = ThrottledLog(self.get_logger().warning)
+        settings = declare(self, parameters.BridgeSettings(), place=NODE_NAME, refusal=_FIXED)
+        ParameterGuard(self, settings, may_change=lambda: False, refusal=_FIXED)
+        self._outputs = make_outputs(self, settings, self._log.warn)
         self._last: PeopleFrame | None = None
         self._heard_at_s = time.monotonic()
+        self._interval_s = 0.0
         topic = self.resolve_topic_name(HUMANS)
         self._humans = self.create_subscription(
             HumanArray,
@@ -56,7 +61,7 @@ class BridgeNode(Node):
             qos.HUMANS,
             qos_overriding_options=qos.overridable(),
             event_callbacks=qos.subscription_events(
-                topic, lambda text: self._notices.warn("qos", text)
+                topic, lambda text: self._log.warn("qos", text)
             ),
         )
         self._topic = topic
@@ -71,22 +76,24 @@ class BridgeNode(Node):
         return f"{self.get_fully_qualified_name()} reads {self._topic} and publishes {names}"
 
     def clear(self) -> None:
-        """Take everybody away: empty lists, and the removal of all markers."""
+        """Remove all people: empty lists, and the removal of all markers."""
         if self._last is not None and self._last.people:
             array = HumanArray(header=self._last.header, skeleton_id=self._last.array.skeleton_id)
             self._publish(PeopleFrame(array, []))
 
     def _on_humans(self, message: HumanArray) -> None:
-        self._heard_at_s = time.monotonic()
+        now_s = time.monotonic()
+        self._interval_s = min(now_s - self._heard_at_s, _LONGEST_INTERVAL_S)
+        self._heard_at_s = now_s
         if not 0 < len(message.header.frame_id) <= _MAX_FRAME_NAME:
-            self._notices.warn(
+            self._log.warn(
                 "frame",
                 f"people came in frame {message.header.frame_id[:40]!r}; expected a frame name of "
                 f"1 to {_MAX_FRAME_NAME} characters. Check who publishes {self._topic}.",
             )
             return
         people = confirmed_people(
-            message, lambda reason: self._notices.warn("person", f"{self._topic}: {reason}")
+            message, lambda reason: self._log.warn("person", f"{self._topic}: {reason}")
         )
         self._publish(PeopleFrame(message, people))
 
@@ -102,11 +109,13 @@ class BridgeNode(Node):
             return
         silent_s = time.monotonic() - self._heard_at_s
         has_publisher = self.count_publishers(self._topic) > 0
-        if silent_s > _SILENT_S or (not has_publisher and silent_s > 2 * _TICK_S):
+        # A large network on a small machine takes long for a frame.
+        patience_s = max(_SILENT_S, 3 * self._interval_s)
+        if silent_s > patience_s or (not has_publisher and silent_s > 2 * _TICK_S):
             seen = f"silent for {silent_s:.0f} s" if has_publisher else "without publisher"
-            self._notices.warn(
+            self._log.warn(
                 "silence",
-                f"{self._topic} is {seen}; expected a frame, also when nobody is seen. Everybody "
+                f"{self._topic} is {seen}; expected a frame, also without people. All people "
                 "is taken away. See whether the node runs and gets images.",
             )
             self.clear()
@@ -116,7 +125,7 @@ class BridgeNode(Node):
         try:
             work()
         except Exception:
-            self._notices.warn(
+            self._log.warn(
                 ("fault", name),
                 f"output {name} failed, which is a fault of human3r_bridge; the others go on.\n"
                 f"{traceback.format_exc()}",

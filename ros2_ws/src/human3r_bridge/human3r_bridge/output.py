@@ -34,7 +34,7 @@ class Output(Protocol):
     """One format."""
 
     def publish(self, frame: PeopleFrame) -> None:
-        """Send a frame to whoever listens; a frame without people takes everybody away."""
+        """Send a frame to whoever listens; a frame without people removes all."""
 
     def tick(self) -> None:
         """Called some times per second, also while no frame comes."""

@@ -70,7 +70,7 @@ def confirmed_people(
 
     Args:
         array: one frame.
-        refuse: told why somebody is left out.
+        refuse: told why a person is left out.
     """
     people: dict[str, Person] = {}
     for human in array.humans:
@@ -145,7 +145,7 @@ def _person(human: Human) -> Person:
 
 def _covariance(human: Human) -> np.ndarray | None:
     covariance = np.asarray(human.body_pose_covariance, np.float64).reshape(6, 6)
-    # Nobody is sure beyond doubt: zeros are what a message holds that was never filled in.
+    # No estimate is certain: zeros are what a message holds that was never filled in.
     is_known = np.isfinite(covariance).all() and (covariance.diagonal() > 0).all()
     return covariance if is_known else None
 

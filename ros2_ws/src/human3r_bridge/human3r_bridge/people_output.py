@@ -15,11 +15,11 @@ from human3r_bridge.to_people_msgs import people_message
 
 
 class PeopleOutput:
-    """Everybody's position and velocity for social navigation."""
+    """Each person's position and velocity for social navigation."""
 
     def __init__(self, node: Node, settings: BridgeSettings, warn: Warn) -> None:
         self._publisher = make_publisher(node, People, "/people", qos.HUMANS, warn)
-        self._frame, self._level = settings.people_frame, settings.frames_level
+        self._frame, self._level = settings.people_frame, settings.frames.level
         self._warn = warn
         self._last_ns = 0
         self._buffer = None

@@ -74,7 +74,7 @@ def skeleton2d(person: Person, header: Header, size_px: tuple[int, int]) -> Skel
     is_known = np.isfinite(places).all(axis=1)
     is_inside = is_known & ((places >= 0) & (places <= 1)).all(axis=1)
     confidence = np.where(is_inside, _confidence(person), 0.0).tolist()
-    places = np.where(is_known[:, None], np.clip(places, 0.0, 1.0), 0.0).tolist()
+    places = np.where(is_known[:, None], np.clip(places, 0.0, 1.0), 0.0).tolist()  # pyright: ignore[reportIndexIssue]
     points = {}
     for name in _SKELETON_JOINTS:
         joint = getattr(Human, name)

@@ -6,7 +6,7 @@ What is given here wins over the parameter file; what is not given is left to it
 """
 
 import yaml
-from launch import LaunchDescription
+from launch import LaunchDescription  # pyright: ignore[reportAttributeAccessIssue]
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
@@ -23,7 +23,6 @@ _ARGUMENTS = {
 
 def generate_launch_description() -> LaunchDescription:
     """Arguments, then the bridge."""
-    share = FindPackageShare("human3r_bridge")
     return LaunchDescription(
         [
             *(
@@ -32,8 +31,8 @@ def generate_launch_description() -> LaunchDescription:
             ),
             DeclareLaunchArgument(
                 "bridge_params_file",
-                default_value=[share, "/config/human3r_bridge.yaml"],
-                description="Parameter file of the bridge.",
+                default_value="",
+                description="Parameter file of the bridge; empty: the one in its package.",
             ),
             DeclareLaunchArgument(
                 "use_sim_time",
@@ -41,9 +40,19 @@ def generate_launch_description() -> LaunchDescription:
                 choices=["true", "false"],
                 description="Follow /clock.",
             ),
+            DeclareLaunchArgument(
+                "respawn",
+                default_value="false",
+                choices=["true", "false"],
+                description="Start the bridge again when it ends unexpectedly.",
+            ),
             OpaqueFunction(function=_bridge),
         ]
     )
+
+
+def _own_file() -> list:
+    return [FindPackageShare("human3r_bridge"), "/config/human3r_bridge.yaml"]
 
 
 def _bridge(context) -> list:
@@ -60,9 +69,13 @@ def _bridge(context) -> list:
             name="human3r_bridge",
             namespace=value("namespace"),
             # Later entries win: the command line over the file.
-            parameters=[value("bridge_params_file"), given],
+            parameters=[value("bridge_params_file") or _own_file(), given],
             remappings=[("image", value("image"))],
             arguments=["--ros-args", "--log-level", value("log_level")],
+            # A launch that is killed leaves no bridge behind.
+            additional_env={"HUMAN3R_END_WITH_PARENT": "1"},
+            respawn=value("respawn") == "true",
+            respawn_delay=2.0,
             output="screen",
         )
     ]

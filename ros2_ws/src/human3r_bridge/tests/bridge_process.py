@@ -14,8 +14,6 @@ from ros2_ws.src.human3r_ros.tests.running_process import Peer, RunningProcess, 
 class BridgeProcess(RunningProcess):
     """``human3r_bridge`` with parameters."""
 
-    END_S = 5.0
-
     def __init__(self, folder, environment, **parameters):
         command = [sys.executable, "-m", "human3r_bridge", "--ros-args"]
         for name, value in parameters.items():

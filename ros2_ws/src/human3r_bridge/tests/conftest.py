@@ -9,7 +9,7 @@ import pytest
 @pytest.fixture(scope="module")
 def bridge_domain():
     """Environment variables of a DDS domain of our own on the loopback interface, also set here."""
-    from human3r_ros.private_domain import private_environment
+    from human3r_ros.commands.private_domain import private_environment
 
     with pytest.MonkeyPatch.context() as patch:
         environment = private_environment()

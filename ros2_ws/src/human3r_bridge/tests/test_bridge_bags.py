@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from geometry_msgs.msg import Pose
 from hri_msgs.msg import IdsList, Skeleton2D
-from human3r_ros import record
 from human3r_ros.bag_file import BagFile
-from human3r_ros.message_class import message_class
+from human3r_ros.commands import record
+from human3r_ros.commands.message_class import message_class
 from people_msgs.msg import People, Person
 from rclpy.qos import QoSProfile
 from rclpy.serialization import deserialize_message, serialize_message
@@ -24,9 +24,9 @@ from human3r.io import open_source
 # Stops where the recorder would meet the network, and says which types it could write.
 WHAT_IS_KNOWN = """
 import sys
-from human3r_ros import record
+from human3r_ros.commands import record
 from human3r_ros.bag_file import describe_type
-from human3r_ros.message_class import message_class
+from human3r_ros.commands.message_class import message_class
 
 NAMES = ("hri_msgs/msg/IdsList", "people_msgs/msg/People", "vision_msgs/msg/Detection3DArray")
 

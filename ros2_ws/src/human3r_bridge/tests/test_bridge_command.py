@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 from human3r_bridge import parameters, process
+from human3r_ros.parameters import render_file
 
 
 @pytest.fixture
 def never_run(monkeypatch):
-    monkeypatch.setattr(process, "run", lambda args: pytest.fail(f"the bridge ran with {args}"))
+    monkeypatch.setattr(process, "run", lambda args, _: pytest.fail(f"the bridge ran with {args}"))
 
 
 @pytest.mark.parametrize("word", ["--help", "-h"])
@@ -19,9 +20,8 @@ def test_help_names_every_format_and_parameter(word, never_run, capsys):
         process.main(["human3r_bridge", word])
     assert ended.value.code == 0
     text = capsys.readouterr().out
-    settings = vars(parameters.settings_from({}))
-    lines = [line.split(" (")[0].strip().replace(".", "_") for line in text.splitlines()]
-    assert set(settings) <= set(lines)
+    lines = [line.split(" (")[0].strip() for line in text.splitlines()]
+    assert set(parameters.BridgeSettings.specs()) <= set(lines)
     for name in (*parameters.OUTPUTS, "--ros-args"):
         assert name in text
 
@@ -44,9 +44,9 @@ def test_what_nobody_knows_is_wrong_use(arguments, says, never_run, capsys):
 
 def test_the_arguments_of_a_launch_file_are_passed_on(monkeypatch, tmp_path):
     seen = []
-    monkeypatch.setattr(process, "run", lambda args: seen.append(args) or 0)
+    monkeypatch.setattr(process, "run", lambda args, _: seen.append(args) or 0)
     file = tmp_path / "p.yaml"
-    file.write_text(parameters.render_file())
+    file.write_text(render_file(parameters.BridgeSettings(), "human3r_bridge.parameters"))
     launched = ["--ros-args", "--log-level", "info", "--ros-args", "-r", "__node:=human3r_bridge"]
     command = ["human3r_bridge", *launched, "-r", "__ns:=/robot1", "--params-file", str(file)]
     assert process.main(command) == 0

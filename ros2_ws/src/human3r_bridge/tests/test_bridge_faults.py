@@ -23,7 +23,7 @@ def test_a_format_that_fails_is_reported_and_leaves_the_others_alone():
     told, whole = [], Whole()
     bridge = SimpleNamespace(
         _outputs={"hri": Broken(), "people": whole},
-        _notices=SimpleNamespace(warn=lambda kind, text: told.append((kind, text))),
+        _log=SimpleNamespace(warn=lambda kind, text: told.append((kind, text))),
     )
     bridge._guard = lambda name, work: BridgeNode._guard(bridge, name, work)
     frame = PeopleFrame(make_array(), [])

@@ -9,6 +9,7 @@ from human3r_bridge import parameters
 from human3r_bridge.formats import make_outputs
 from human3r_bridge.hri_chain import CHAIN
 from human3r_bridge.inputs import IMAGE
+from human3r_ros import parent
 from rclpy.qos import DurabilityPolicy, ReliabilityPolicy
 
 from ros2_ws.src.human3r_ros.tests.launch_stand_in import only, starter
@@ -32,11 +33,22 @@ def test_the_launch_file_starts_the_bridge_with_what_is_given(launch):
     assert node.kwargs["package"] == node.kwargs["executable"] == "human3r_bridge"
     assert node.kwargs["namespace"] == "robot1"
     file, given = node.kwargs["parameters"]
-    assert file == declared["bridge_params_file"]["default_value"]
+    assert declared["bridge_params_file"]["default_value"] == "", "what includes it may say so too"
     assert file[1] == "/config/human3r_bridge.yaml"
+    assert node.kwargs["additional_env"] == {parent.LAUNCHED: "1"}
+    assert node.kwargs["respawn"] is False
     assert given == {"use_sim_time": False, "outputs": ["markers", "hri"]}
     assert node.kwargs["remappings"] == [(IMAGE, "/cam")]
-    assert parameters.settings_from({"outputs": given["outputs"]}).outputs == ("markers", "hri")
+    assert parameters.BridgeSettings().replace({"outputs": given["outputs"]}).outputs == (
+        "markers",
+        "hri",
+    )
+
+
+def test_a_parameter_file_and_respawning_are_taken_over(launch):
+    _, (node,) = launch(BRIDGE, bridge_params_file="/my/bridge.yaml", respawn="true")
+    assert node.kwargs["parameters"][0] == "/my/bridge.yaml"
+    assert node.kwargs["respawn"] is True
 
 
 def test_outputs_that_are_not_given_are_left_to_the_parameter_file(launch):
@@ -61,7 +73,7 @@ def test_the_live_launch_file_passes_its_arguments_on_to_the_bridge(launch):
     passed = {name: value.args[0] for name, value in include.kwargs["launch_arguments"]}
     assert passed == {name: name for name in passed}
     assert set(passed) == set(bridge_arguments) & set(live_arguments)
-    assert {"namespace", "image", "outputs", "use_sim_time", "log_level"} <= set(passed)
+    assert set(passed) == set(bridge_arguments), "all of them are seen by --show-args"
 
 
 class TopicNode:
@@ -83,7 +95,7 @@ class TopicNode:
 @pytest.fixture(scope="module")
 def published():
     node = TopicNode()
-    settings = parameters.settings_from({"outputs": list(parameters.OUTPUTS)})
+    settings = parameters.BridgeSettings().replace({"outputs": list(parameters.OUTPUTS)})
     make_outputs(node, settings, lambda kind, text: None)
     return node.published
 

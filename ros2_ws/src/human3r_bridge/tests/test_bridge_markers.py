@@ -6,6 +6,7 @@ from human3r_bridge.marker_parts import ShownMarkers, color
 from human3r_bridge.people import confirmed_people
 from human3r_bridge.to_markers import bones_of, person_markers
 from human3r_msgs.msg import Human
+from human3r_ros.convert import time_from_ns
 from std_msgs.msg import Header
 from visualization_msgs.msg import Marker
 
@@ -50,7 +51,6 @@ def test_every_kind_is_drawn_in_its_own_namespace_with_the_track_as_id():
     }
     for marker in markers.values():
         assert (marker.id, marker.action, marker.header) == (41, Marker.ADD, HEADER)
-        assert marker.lifetime.sec == 1
         assert marker.pose.orientation.w == 1.0
         assert marker.color.a == 1.0
     assert markers["id"].text == "h3r00041"
@@ -123,3 +123,15 @@ def test_what_vanishes_is_deleted_exactly_once():
         (kind, 2, Marker.DELETE) for kind in ("bones", "joints", "id")
     }
     assert shown.replace([], HEADER).markers == []
+
+
+@pytest.mark.parametrize(
+    ("interval_s", "lifetime_s"), [(0.1, 1.0), (0.5, 1.5), (18.0, 54.0), (300.0, 60.0)]
+)
+def test_markers_live_for_three_frames_and_a_second_at_least(interval_s, lifetime_s):
+    shown = ShownMarkers()
+    for number in range(4):
+        header = Header(stamp=time_from_ns(10**9 + round(number * interval_s * 1e9)))
+        markers = shown.replace([Marker(ns="bones", id=1)], header).markers
+    lifetime = markers[-1].lifetime
+    assert lifetime.sec + lifetime.nanosec * 1e-9 == pytest.approx(lifetime_s)

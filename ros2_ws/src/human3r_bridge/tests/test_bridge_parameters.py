@@ -2,25 +2,26 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml
 from human3r_bridge import formats, message_packages
-from human3r_bridge.parameters import OUTPUTS, render_file, settings_from
+from human3r_bridge.parameters import OUTPUTS, BridgeSettings
+from human3r_ros.parameters import render_file
 
 from human3r.config import FramesSettings
 from human3r.errors import ConfigError
+from human3r.setting import load_yaml
 
 PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def test_by_default_there_are_markers_in_the_nodes_level_frame():
-    settings = settings_from({})
+    settings = BridgeSettings().replace({})
     assert settings.outputs == ("markers",)
-    assert settings.people_frame == settings.frames_level == FramesSettings().level
+    assert settings.people_frame == settings.frames.level == FramesSettings().level
 
 
 def test_the_people_frame_follows_the_level_frame_unless_given():
-    assert settings_from({"frames.level": "slam"}).people_frame == "slam"
-    assert settings_from({"people.frame": "map"}).people_frame == "map"
+    assert BridgeSettings().replace({"frames.level": "slam"}).people_frame == "slam"
+    assert BridgeSettings().replace({"people.frame": "map"}).people_frame == "map"
 
 
 def test_every_format_can_be_made():
@@ -48,7 +49,7 @@ def test_every_format_can_be_made():
 )
 def test_wrong_values_are_refused_with_advice(given, says):
     with pytest.raises(ConfigError, match=says):
-        settings_from(given)
+        BridgeSettings().replace(given)
 
 
 @pytest.mark.parametrize(
@@ -59,7 +60,7 @@ def test_a_missing_message_package_is_named_with_what_to_install(output, package
     monkeypatch.setenv("ROS_DISTRO", "jazzy")
     # None in sys.modules is how Python itself says that an import fails.
     monkeypatch.setitem(sys.modules, f"{package}.msg", None)
-    settings = settings_from({"outputs": [output, "markers"]})
+    settings = BridgeSettings().replace({"outputs": [output, "markers"]})
     with pytest.raises(ConfigError) as refused:
         formats.make_outputs(None, settings, lambda kind, text: None)
     apt = f"ros-jazzy-{package.replace('_', '-')}"
@@ -68,10 +69,8 @@ def test_a_missing_message_package_is_named_with_what_to_install(output, package
 
 
 def test_the_parameter_file_is_the_generated_one_and_holds_the_defaults():
-    text = (PACKAGE / "config" / "human3r_bridge.yaml").read_text()
-    assert text == render_file(), "run: python -m human3r_bridge.parameters > config/..."
-    parameters = yaml.safe_load(text)["/**"]["ros__parameters"]
-    flat = {"outputs": parameters.pop("outputs")}
-    for section, values in parameters.items():
-        flat.update({f"{section}.{key}": value for key, value in values.items()})
-    assert settings_from(flat) == settings_from({})
+    file = PACKAGE / "config" / "human3r_bridge.yaml"
+    assert file.read_text() == render_file(BridgeSettings(), "human3r_bridge.parameters"), (
+        "run: python -m human3r_bridge.parameters > config/..."
+    )
+    assert load_yaml(file) == {**BridgeSettings().flat(), "outputs": ["markers"]}

@@ -1,5 +1,6 @@
 """The bridge over real DDS: what readers get, and what happens when somebody leaves."""
 
+import signal
 import subprocess
 import sys
 import time
@@ -147,7 +148,7 @@ def test_every_format_follows_who_comes_and_goes(bench, start):
 
     # The bridge ends: everybody is taken away first.
     counts = {topic: len(bench.received[topic]) for topic in (TRACKED, MARKERS, "/people", MESHES)}
-    bridge.stop(timeout_s=30.0)
+    bridge.stop()
     assert bridge.process.returncode == 0
     for topic, count in counts.items():
         wait_until(lambda topic=topic, n=count: len(bench.received[topic]) > n, 5, topic)
@@ -277,3 +278,30 @@ def test_what_cannot_be_used_stops_the_bridge_at_its_start(bridge_domain, before
     assert done.returncode == 1
     assert says in done.stderr
     assert "Traceback" not in done.stderr
+
+
+LATE_SIGNAL = """
+import os, signal, sys
+
+class Late:
+    def __del__(self, kill=os.kill, pid=os.getpid(), number=signal.SIGINT):
+        kill(pid, number)
+
+late = Late()  # Goes with the modules, when the interpreter has ended its own handling of signals.
+from human3r_bridge import process
+sys.argv = ["human3r_bridge"]
+sys.exit(process.main())
+"""
+
+
+def test_another_ctrl_c_while_the_interpreter_ends_does_no_harm(bridge_domain):
+    bridge = subprocess.Popen(
+        [sys.executable, "-c", LATE_SIGNAL], env=bridge_domain, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert "publishes markers" in bridge.stdout.readline()
+        bridge.send_signal(signal.SIGINT)
+        assert bridge.wait(30) == 0
+    finally:
+        bridge.kill()
+        bridge.stdout.close()

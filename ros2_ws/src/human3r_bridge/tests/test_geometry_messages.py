@@ -67,4 +67,4 @@ def test_the_covariance_of_a_carried_point_is_that_of_many_tries():
 
 
 def test_an_unknown_covariance_begins_with_minus_one():
-    assert covariance_at(None, np.ones(3)).tolist() == [-1.0] + [0.0] * 35
+    assert covariance_at(None, np.ones(3)).reshape(6, 6).diagonal().min() >= 1e6

@@ -7,7 +7,7 @@ from human3r_bridge.decimate import decimate
 from human3r_bridge.inputs import HUMANS, MESH_TOPOLOGY, MESHES
 from human3r_bridge.mesh_marker_output import MeshMarkerOutput
 from human3r_bridge.output import PeopleFrame
-from human3r_bridge.parameters import settings_from
+from human3r_bridge.parameters import BridgeSettings
 from human3r_bridge.people import confirmed_people
 from human3r_bridge.to_mesh_markers import MAX_FACES, coarse_topology, mesh_marker
 from human3r_msgs.msg import HumanMesh, HumanMeshArray, MeshTopology
@@ -108,7 +108,9 @@ def test_mesh_markers_come_as_often_as_asked_for(rate_hz, expected):
         resolve_topic_name=lambda topic: topic,
         count_publishers=lambda topic: 1,
     )
-    settings = settings_from({"outputs": ["mesh_markers"], "markers.mesh_rate_hz": rate_hz})
+    settings = BridgeSettings().replace(
+        {"outputs": ["mesh_markers"], "markers.mesh_rate_hz": rate_hz}
+    )
     output = MeshMarkerOutput(node, settings, lambda kind, text: None)
     output.tick()
     topology, mesh = make_mesh(*sphere(4, 6))
@@ -131,7 +133,7 @@ def test_missing_meshes_are_mentioned_once_per_cause(monkeypatch):
         resolve_topic_name=lambda topic: topic,
         count_publishers=lambda topic: int(topic in published),
     )
-    settings = settings_from({"outputs": ["mesh_markers"]})
+    settings = BridgeSettings().replace({"outputs": ["mesh_markers"]})
     output = MeshMarkerOutput(node, settings, lambda kind, text: said.append(text))
 
     def a_minute_later():

@@ -3,11 +3,14 @@
 The conversion is the node's own, so bag and node cannot disagree.
 """
 
+import logging
 from contextlib import suppress
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from human3r_msgs.msg import FrameStatus
+from human3r_msgs.msg import FrameStatus, SkeletonInfo
 from rclpy.serialization import serialize_message
 from tf2_msgs.msg import TFMessage
 
@@ -15,23 +18,27 @@ from human3r.config import Settings
 from human3r.errors import ConfigError
 from human3r.pipeline import Pipeline
 from human3r.types import Frame, FrameEstimate
-from human3r_ros import convert, parameters
+from human3r_ros import convert
 from human3r_ros.bag_file import BagFile
 from human3r_ros.frame_publisher import FramePublisher
-from human3r_ros.intake import Counters
 from human3r_ros.outputs import TOPICS, is_offered
 from human3r_ros.placement import Placement
 from human3r_ros.qos import TF_INPUT
 from human3r_ros.status import FrameReport
-from human3r_ros.tracks import TrackBook
 from human3r_ros.transforms import FrameTree
+from human3r_ros.worker import Counters
+
+log = logging.getLogger(__name__)
 
 NODE_NAME = "/human3r"
 """Topics in the bag are those of a node of this name."""
 
 
 class BagResults:
-    """People, status, odometry, TF, depth, mask and clouds of every frame in one bag."""
+    """People, status, odometry, TF, image, depth, mask and clouds of every frame in one bag.
+
+    Markers of the people too, where ``human3r_bridge`` is installed, which makes them.
+    """
 
     def __init__(self, path: Path, pipeline: Pipeline, storage: str = "mcap") -> None:
         """Begin a bag.
@@ -42,23 +49,21 @@ class BagResults:
             storage: sqlite3 or mcap.
 
         Raises:
-            ConfigError: a setting that no message can carry, as in the node.
+            ConfigError: a setting that needs the node.
             OutputError: the bag cannot be made.
         """
-        parameters.check(pipeline.settings)
         if pipeline.settings.level.source == "tf":
             raise ConfigError(
                 "level.source is tf, but no TF is read without the node; expected camera or floor. "
                 "Change it, or play the bag to `human3r live` (docs/replay.md)."
             )
         self._pipeline = pipeline
-        self._tracks = TrackBook()
         self._bag = BagFile(path, storage)
         self._topics = _BagOutputs(self._bag, pipeline.settings)
-        # On a robot TF may belong to somebody else; in a bag of our own it cannot.
+        # On a robot TF may belong to another node; in a bag of our own it cannot.
         settings = pipeline.settings.replace({"tf.mode": "odometry"})
-        self._placement = Placement(FrameTree(), self._topics, settings)
-        self._publisher = FramePublisher(pipeline, self._topics, self._placement, self._tracks)
+        self._placement = Placement(FrameTree(), self._topics, pipeline.level, settings)
+        self._publisher = FramePublisher(pipeline, self._topics, self._placement)
         self._count = 0
 
     def add(self, frame: Frame, estimate: FrameEstimate) -> None:
@@ -66,8 +71,13 @@ class BagResults:
         if self._count == 0:
             skeleton = convert.skeleton_message(self._publisher.skeleton, estimate.stamp_ns)
             self._topics.send("skeleton", skeleton)
+            self._topics.draw_people(skeleton)
             self._publisher.scene.meshes.announce(estimate.stamp_ns)
         self._count += 1
+        if frame.begins_session:
+            self._placement.begin_world()
+            self._publisher.scene.map.clear()
+        frame = self._placement.located(frame, self._pipeline.settings)
         humans = self._publisher.publish(frame, estimate, self._pipeline.settings)
         self._topics.send("status", self._status(frame, estimate, humans))
 
@@ -77,6 +87,8 @@ class BagResults:
 
     def abort(self) -> None:
         with suppress(Exception):
+            if kept := self._bag.keep():
+                log.warning(kept)
             self._bag.discard()
 
     def _status(self, frame: Frame, estimate: FrameEstimate, humans: int) -> Any:
@@ -84,7 +96,7 @@ class BagResults:
             stamp_ns=estimate.stamp_ns,
             frame_id=frame.frame_id,
             outcome=FrameStatus.PROCESSED,
-            session=self._tracks.session(estimate.session),
+            session=estimate.session,
             frame_index=estimate.frame_index,
             humans=humans,
             level_source=self._placement.level_source,
@@ -104,6 +116,12 @@ class _BagOutputs:
         self._bag = bag
         self._offered = {name for name in TOPICS if is_offered(name, settings)}
         self._connections: dict[str, Any] = {}
+        self._markers: Any = None
+
+    def draw_people(self, skeleton: SkeletonInfo) -> None:
+        """From now on write markers beside people, so that viewers show them at once."""
+        if find_spec("human3r_bridge") is not None:
+            self._markers = import_module("human3r_bridge.bag_markers").BagMarkers(skeleton)
 
     def is_wanted(self, name: str) -> bool:
         """Whether the settings offer the output; a bag listens to all of them."""
@@ -114,6 +132,8 @@ class _BagOutputs:
         topic, _, profile, _ = TOPICS[name]
         if self.is_wanted(name):
             self._write(NODE_NAME + topic.removeprefix("~"), message, profile)
+        if name == "humans" and self._markers is not None:
+            self._write(self._markers.topic, self._markers.of(message), self._markers.profile)
 
     def send_transform(self, transform: Any) -> None:
         """Write one edge of TF."""

@@ -7,14 +7,11 @@ from collections.abc import Callable
 
 import numpy as np
 
-from human3r.errors import BodyModelError
 from human3r.types import Intrinsics
 
 PixelMap = Callable[[np.ndarray], np.ndarray]
 """Pixels (..., 2) to pixels (..., 2)."""
 NUM_ROTATING = 55
-LANDMARKS = ("nose", "right_eye", "left_eye", "right_ear", "left_ear")
-"""Published after the rotating joints, in this order."""
 
 _SMPLX_FROM_REP155 = np.array([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [1.0, 0.0, 0.0]])
 _LEFT_HIP, _RIGHT_HIP, _LEFT_EYEBALL, _RIGHT_EYEBALL = 1, 2, 23, 24
@@ -157,18 +154,3 @@ def pixel_box(
     truncated = bool((low <= 0).any() or (high >= border).any() or is_cut)
     box = np.concatenate([low, high]).clip(0.0, np.tile(border, 2))
     return box.astype(np.float32), truncated
-
-
-def published_joints(joint_names: tuple[str, ...]) -> np.ndarray:
-    """Indices into a body model's joints of the 60 published ones.
-
-    Raises:
-        BodyModelError: the model has no nose, eyes or ears.
-    """
-    missing = [name for name in LANDMARKS if name not in joint_names]
-    if missing:
-        raise BodyModelError(
-            f"body model: no joints called {', '.join(missing)}; expected the SMPL-X landmarks "
-            f"after its {NUM_ROTATING} joints. Use a body model file with them."
-        )
-    return np.array([*range(NUM_ROTATING), *(joint_names.index(name) for name in LANDMARKS)])

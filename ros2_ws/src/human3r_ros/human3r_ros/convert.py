@@ -8,22 +8,38 @@ import hashlib
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
+from builtin_interfaces.msg import Time
 from geometry_msgs.msg import Point, Pose, Quaternion, Vector3
 from human3r_msgs.msg import Human, HumanArray, SkeletonInfo
 from nav_msgs.msg import Odometry
 from scipy.spatial.transform import Rotation
 from std_msgs.msg import Header
 
-from human3r.body.base import BodyModel
-from human3r.tracking.tracks import TrackedPerson
-from human3r.tracking.uncertainty import unknown_covariance
-from human3r.tracking.visibility import Sight
-from human3r.types import BodyParameters, Intrinsics
+from human3r.body.skeleton import published_joints
+from human3r.types import BodyParameters, FrameEstimate, Intrinsics, TrackedPerson
 from human3r_ros import bodies
-from human3r_ros.stamps import ns_from_time as ns_from_time
-from human3r_ros.stamps import time_from_ns
+
+if TYPE_CHECKING:
+    from human3r.body.base import BodyModel
+
+_SECOND_NS = 1_000_000_000
+
+
+def time_from_ns(stamp_ns: int) -> Time:
+    """Nanoseconds as a message."""
+    return Time(sec=stamp_ns // _SECOND_NS, nanosec=stamp_ns % _SECOND_NS)
+
+
+def ns_from_time(stamp: Time) -> int:
+    """A message's time as nanoseconds."""
+    return stamp.sec * _SECOND_NS + stamp.nanosec
+
+
+_UNKNOWN_VARIANCE = 1e6
+"""Of an unknown quantity, in square SI units: a filter gives it no weight."""
 
 
 @dataclass(frozen=True)
@@ -57,18 +73,18 @@ class FrameContext:
     id_prefix: str
     with_shape: bool = True
     scale: float = 1.0
-    """Factor already applied to all lengths."""
+    """Size of the bodies relative to what their shape coefficients mean."""
     raw_from_image: bodies.PixelMap | None = None
     """Pixels of the image as it came, from those of the image without distortion."""
 
 
-def skeleton_from_body(body_model: BodyModel) -> Skeleton:
+def skeleton_from_body(body_model: "BodyModel") -> Skeleton:
     """The skeleton that is published for a body model.
 
     Raises:
         BodyModelError: the model lacks the landmarks of the face.
     """
-    indices = bodies.published_joints(tuple(body_model.joint_names))
+    indices = published_joints(tuple(body_model.joint_names))
     names = tuple(body_model.joint_names[i] for i in indices)
     parents = tuple(int(body_model.joint_parents[i]) for i in indices)
     content = repr((body_model.name, 10, 10, bodies.NUM_ROTATING, names, parents))
@@ -90,40 +106,19 @@ def skeleton_message(skeleton: Skeleton, stamp_ns: int) -> SkeletonInfo:
     )
 
 
-def human_array(
-    frame_index: int,
-    people: Sequence[TrackedPerson],
-    statures_m: Sequence[float],
-    sights: Sequence[Sight],
-    context: FrameContext,
-    covariances: Sequence[np.ndarray] = (),
-) -> HumanArray:
-    """Everyone known after one frame.
-
-    Args:
-        frame_index: processed frames since the session began.
-        people: the measured first, in the estimate's order, then the predicted.
-        statures_m: of all of them.
-        sights: of the measured, or of nobody when visibility is not looked at.
-        context: of the frame.
-        covariances: (36,) of all of them, or of nobody when unknown.
-    """
+def human_array(estimate: FrameEstimate, context: FrameContext) -> HumanArray:
+    """Everyone known after one frame: the measured in their order, then the predicted."""
     message = empty_human_array(context)
-    message.frame_index = frame_index
+    message.frame_index = estimate.frame_index
     message.camera_pose_valid = bool(np.isfinite(context.level_from_camera).all())
     if message.camera_pose_valid:
         message.camera_pose = pose_from_matrix(context.level_from_camera)
-    message.humans = humans(people, statures_m, context)
-    for measured, sight in zip(message.humans, sights, strict=False):
-        measured.joint_visibility = _floats(sight.joints)
-        measured.scene_agreement = sight.scene_agreement_m
-    for known, covariance in zip(message.humans, covariances, strict=False):
-        known.body_pose_covariance = covariance
+    message.humans = humans(estimate.tracked, context)
     return message
 
 
 def empty_human_array(context: FrameContext) -> HumanArray:
-    """Nobody: also the closing message of a stream."""
+    """No people: also the closing message of a stream."""
     return HumanArray(
         header=header(context.stamp_ns, context.frame_id),
         session=context.session,
@@ -134,14 +129,12 @@ def empty_human_array(context: FrameContext) -> HumanArray:
     )
 
 
-def humans(
-    people: Sequence[TrackedPerson], statures_m: Sequence[float], context: FrameContext
-) -> list[Human]:
-    """People, SMPL-X conventions turned into those of Human.msg; visibility is left open."""
+def humans(people: Sequence[TrackedPerson], context: FrameContext) -> list[Human]:
+    """People, SMPL-X conventions turned into those of Human.msg."""
     if not people:
         return []
     persons = [tracked.person for tracked in people]
-    # Everybody's numbers in one call each: a call costs more than its contents.
+    # All people's numbers in one call each: a call costs more than its contents.
     rotations = np.stack([person.body.rotations for person in persons])
     all_joints = np.stack([person.joints_camera for person in persons])
     joints = all_joints[:, context.skeleton.joint_indices]
@@ -153,7 +146,7 @@ def humans(
     return [
         _human(*one, context)
         for one in zip(
-            *(people, joints, pixels, quaternions, camera_from_body, camera_from_head, statures_m),
+            *(people, joints, pixels, quaternions, camera_from_body, camera_from_head),
             strict=True,
         )
     ]
@@ -166,10 +159,9 @@ def _human(
     quaternions: np.ndarray,
     camera_from_body: np.ndarray,
     camera_from_head: np.ndarray,
-    stature_m: float,
     context: FrameContext,
 ) -> Human:
-    person, velocity = tracked.person, tracked.velocity_camera
+    person, velocity, covariance = tracked.person, tracked.velocity_camera, tracked.covariance
     columns = np.ascontiguousarray(person.vertices_camera.T)
     box_center, box_size = bodies.body_box(columns, camera_from_body)
     box, truncated = bodies.pixel_box(columns, context.camera, context.raw_from_image)
@@ -182,24 +174,27 @@ def _human(
         last_seen=time_from_ns(tracked.last_seen_ns),
         score=float(person.score),
         body_pose=_pose(camera_from_body[:3, 3], quaternions[-2]),
-        body_pose_covariance=unknown_covariance(),
+        body_pose_covariance=_unknown_covariance() if covariance is None else covariance,
         head_pose=_pose(camera_from_head[:3, 3], quaternions[-1]),
         velocity_valid=velocity is not None,
         box_center=point(box_center),
         box_size=vector(box_size),
-        stature=float(stature_m) if context.with_shape else float("nan"),
+        stature=tracked.stature_m if context.with_shape else float("nan"),
         scene_agreement=float("nan"),
-        joint_positions=_floats(joints),
-        joint_rotations=_floats(quaternions[:-2]),
-        joint_pixels=_floats(pixels),
+        joint_positions=floats(joints),
+        joint_rotations=floats(quaternions[:-2]),
+        joint_pixels=floats(pixels),
         box_pixels=box,
         truncated=truncated,
     )
     if velocity is not None:
         message.velocity = vector(velocity)
+    if tracked.visibility is not None:
+        message.joint_visibility = floats(tracked.visibility.joints)
+        message.scene_agreement = tracked.visibility.scene_agreement_m
     if context.with_shape:
-        message.betas = _floats(person.body.betas)
-        message.expression = _floats(person.body.expression)
+        message.betas = floats(person.body.betas)
+        message.expression = floats(person.body.expression)
     return message
 
 
@@ -225,6 +220,8 @@ def odometry(
     level_from_base: np.ndarray,
     twist: np.ndarray,
     stddev: tuple[float, float],
+    window_s: float | None = None,
+    drift: np.ndarray | None = None,
 ) -> Odometry:
     """Pose of the base in the level frame and its motion in its own frame.
 
@@ -234,17 +231,20 @@ def odometry(
         base: child frame.
         level_from_base: (4, 4).
         twist: (6,) linear m/s, angular rad/s, in the child frame.
-        stddev: of position in metres and of rotation in radians, written as a constant diagonal.
+        stddev: of position in metres and of rotation in radians: a constant diagonal.
+        window_s: time between the two poses whose difference is the twist; None where there is
+            one only, so that the twist is unknown. The variance of a difference is the sum of
+            both; a filter would take 0 for exact, and -1 has no meaning in Odometry.
+        drift: (6, 6) what the pose may be off by now, where that is known; added to the diagonal.
     """
     message = Odometry(header=header(stamp_ns, level), child_frame_id=base)
     message.pose.pose = pose_from_matrix(level_from_base)
     variances = np.square(np.repeat(np.array(stddev, np.float64), 3))
-    message.pose.covariance = np.diag(variances).ravel()
+    message.pose.covariance = (np.diag(variances) + (0.0 if drift is None else drift)).ravel()
     message.twist.twist.linear = vector(twist[:3])
     message.twist.twist.angular = vector(twist[3:])
-    unknown = np.zeros(36)
-    unknown[0] = -1.0
-    message.twist.covariance = unknown
+    twist_variances = 2.0 * variances / window_s**2 if window_s else np.full(6, _UNKNOWN_VARIANCE)
+    message.twist.covariance = np.diag(np.minimum(twist_variances, _UNKNOWN_VARIANCE)).ravel()
     return message
 
 
@@ -284,7 +284,15 @@ def vector(xyz: np.ndarray) -> Vector3:
     return Vector3(x=x, y=y, z=z)
 
 
-def _floats(values: np.ndarray) -> array:
+def floats(values: np.ndarray) -> array:
+    """Numbers as a field of float32 takes them."""
     numbers = array("f")
     numbers.frombytes(np.ascontiguousarray(values, np.float32).data.cast("B"))
     return numbers
+
+
+def _unknown_covariance() -> np.ndarray:
+    """What stands for an unknown covariance (36,), as ROS has it."""
+    covariance = np.zeros(36, np.float32)
+    covariance[0] = -1.0
+    return covariance

@@ -10,7 +10,7 @@ from human3r_msgs.msg import Human, HumanArray, HumanMesh, HumanMeshArray, MeshT
 
 from human3r.body.base import BodyModel
 from human3r.errors import InputError
-from human3r.tracking.tracks import TrackedPerson, TrackState
+from human3r.types import TrackedPerson, TrackState
 from human3r_ros import convert
 from human3r_ros.outputs import Outputs
 
@@ -21,7 +21,7 @@ class _Seen:
 
     array: HumanArray
     people: tuple[tuple[Human, np.ndarray], ...]
-    """Message and vertices of everybody but the lost."""
+    """Message and vertices of all people except lost tracks."""
 
 
 class MeshOutput:
@@ -45,7 +45,7 @@ class MeshOutput:
         message = topology_message(self._faces, self._num_vertices, stamp_ns)
         self._outputs.send("mesh_topology", message)
 
-    def see(self, message: HumanArray, tracked: Sequence[TrackedPerson]) -> None:
+    def update(self, message: HumanArray, tracked: Sequence[TrackedPerson]) -> None:
         """Remember the people of a frame.
 
         Args:
@@ -61,7 +61,7 @@ class MeshOutput:
         self._seen = _Seen(message, present)
 
     def publish(self) -> None:
-        """Send the meshes of everybody in the last frame."""
+        """Send the meshes of all people in the last frame."""
         if self._seen is not None:
             self._outputs.send("meshes", self._message(self._seen, ()))
 
@@ -69,10 +69,10 @@ class MeshOutput:
         """The meshes of the last frame.
 
         Args:
-            ids: of whom; nobody's: of everybody.
+            ids: of the people wanted; empty: all people.
 
         Raises:
-            InputError: no frame was processed yet, or somebody is not in the last one.
+            InputError: no frame was processed yet, or a person is not in the last one.
         """
         seen = self._seen
         if seen is None:
@@ -82,7 +82,7 @@ class MeshOutput:
             names = ", ".join(repr(name[:40]) for name in missing[:5])
             raise InputError(
                 f"{len(missing)} ids are not in the last frame, such as {names}; expected one of "
-                f"{', '.join(there) or 'nobody'}. Without ids you get everybody."
+                f"{', '.join(there) or 'none'}. Without ids you get all people."
             )
         return self._message(seen, ids)
 

@@ -4,14 +4,15 @@ configure loads the network, activate starts the stream, deactivate stops it and
 network, cleanup gives everything back. The node never changes its own state at start-up.
 """
 
+# pyright: reportOptionalMemberAccess=false
+# What configure makes is None before; the state machine lets no callback ask for it then.
+
 import gc
 import math
-import sys
 import time
 import traceback
 from collections.abc import Callable
 from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeoutError
 
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.clock import Clock, ClockType, JumpThreshold
@@ -20,28 +21,29 @@ from rclpy.lifecycle import LifecycleNodeMixin, LifecycleState, TransitionCallba
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from human3r.config import Settings
-from human3r.errors import Human3RError
-from human3r_ros import convert, parameters, transforms
-from human3r_ros.calibration import CalibrationCache
-from human3r_ros.diagnostics import Diagnostics, NodeView
-from human3r_ros.inputs import Inputs
-from human3r_ros.intake import Intake
-from human3r_ros.notices import Notices
+from human3r.camera.calibration import CalibrationCache
+from human3r.config import NODE, Settings
+from human3r.tracking.tracks import Tracker
+from human3r_ros import convert, parameters, qos, transforms
+from human3r_ros.diagnostics.publisher import Diagnostics, NodeView
+from human3r_ros.faults import UNDER_WAY, give_up, run_transition
+from human3r_ros.inputs import Inputs, StandingInputs
 from human3r_ros.outputs import Outputs
 from human3r_ros.placement import Placement
-from human3r_ros.republisher import Republisher
 from human3r_ros.robot_sources import RobotSources
-from human3r_ros.scene_services import RunningScene, scene_services
-from human3r_ros.services import offer_services
-from human3r_ros.session_services import SESSION_SERVICES, RunningStream
-from human3r_ros.standing_inputs import StandingInputs
-from human3r_ros.tracks import TrackBook
-from human3r_ros.transitions import UNDER_WAY, run_transition
-from human3r_ros.watch import Watch
-from human3r_ros.worker import Worker
+from human3r_ros.services import (
+    SESSION_SERVICES,
+    RunningScene,
+    RunningStream,
+    offer_services,
+    scene_services,
+)
+from human3r_ros.throttled_log import ThrottledLog
+from human3r_ros.timers import HealthTimer, Republisher
+from human3r_ros.worker import FrameQueue, Worker
 
 NODE_NAME = "human3r"
+_FIXED = "while the node is configured: cleanup first."
 _TF_WAIT_S = 1.0
 _IN_FLIGHT_S = 2.0
 _LAST_FRAME_S = 0.5
@@ -80,14 +82,20 @@ class Human3RNode(LifecycleNodeMixin, Node):
         self._input_group = MutuallyExclusiveCallbackGroup()
         self._control_group = MutuallyExclusiveCallbackGroup()
         self._tick_group = MutuallyExclusiveCallbackGroup()
-        parameters.declare(self)
+        parameters.declare(self, Settings(), place=NODE, refusal=_FIXED)
+        overrides_of = self.get_parameters_by_prefix("qos_overrides")
+        qos.check_overrides({name: given.value for name, given in overrides_of.items()})
         self._settings: Settings = Settings()
         self._is_unconfigured = True
         self._guard = parameters.ParameterGuard(
-            self, lambda: self._is_unconfigured, self._take_settings
+            self,
+            Settings(),
+            may_change=lambda: self._is_unconfigured,
+            refusal=_FIXED,
+            accept=self._take_settings,
         )
-        self._tracks = TrackBook()
-        self._notices = Notices(lambda text: self.get_logger().warning(text))
+        self._tracker = Tracker()
+        self._log = ThrottledLog(lambda text: self.get_logger().warning(text))
         self._transition = ""
         self.last_failure = ""
         self.exit_code: int | None = None
@@ -95,7 +103,7 @@ class Human3RNode(LifecycleNodeMixin, Node):
         self._is_finalized = False
         self._stuck: Worker | None = None
         self._forget_everything()
-        self._diagnostics = Diagnostics(self, self._tick_group, self._notices, self._view)
+        self._diagnostics = Diagnostics(self, self._tick_group, self._log, self._view)
         self._clock_watch = self.get_clock().create_jump_callback(
             JumpThreshold(
                 min_forward=None,
@@ -110,11 +118,12 @@ class Human3RNode(LifecycleNodeMixin, Node):
         self._worker: Worker | None = None
         self._processor = None
         self._close_network: Callable[[], None] | None = None
+        self._page = None
         self._outputs: Outputs | None = None
         self._placement: Placement | None = None
         self._tree: transforms.FrameTree | None = None
         self._republisher: Republisher | None = None
-        self._watch: Watch | None = None
+        self._watch: HealthTimer | None = None
         self._inputs: Inputs | None = None
         self._standing_inputs: StandingInputs | None = None
         self._calibrations = CalibrationCache()
@@ -140,13 +149,18 @@ class Human3RNode(LifecycleNodeMixin, Node):
         )
 
     def describe(self) -> str:
-        """One line: where images are expected and where people appear."""
+        """One line: where images are expected, and where people can be seen."""
         topics = ", ".join(self._inputs.topics()) if self._inputs else "nothing"
-        return f"{self.get_fully_qualified_name()} is active: reads {topics}"
+        page = f"; live page: {self._page.address}" if self._page is not None else ""
+        return f"{self.get_fully_qualified_name()} is active: reads {topics}{page}"
 
     def is_finalized(self) -> bool:
-        """Whether the node was shut down for good."""
+        """Whether the node was finalized."""
         return self._is_finalized
+
+    def is_in_transition(self) -> bool:
+        """Whether a transition's callback is running."""
+        return bool(self._transition)
 
     def has_running_worker(self) -> bool:
         """Whether a network call is still running, or was when the node was released."""
@@ -224,7 +238,7 @@ class Human3RNode(LifecycleNodeMixin, Node):
 
     def _configure(self) -> None:
         start_s = time.monotonic()
-        settings = parameters.read(self)
+        settings = parameters.read(self, Settings())
         self._settings, self._is_unconfigured = settings, False
         self._tree = transforms.FrameTree()
         self._standing_inputs = StandingInputs(
@@ -232,19 +246,20 @@ class Human3RNode(LifecycleNodeMixin, Node):
         )
         self._standing_inputs.open(settings)
         self._worker = Worker(self._on_crash)
-        pipeline = self._wait_for(lambda: _load(settings))
+        pipeline = self._wait_for(lambda: _load(settings, self._tracker))
         self._close_network = pipeline.close
-        self._outputs = Outputs(self, settings, self._notices.warn)
-        self._placement = Placement(self._tree, self._outputs, settings, patience_s=_TF_WAIT_S)
+        self._outputs = Outputs(self, settings, self._log.warn)
+        self._placement = Placement(
+            self._tree, self._outputs, pipeline.level, settings, patience_s=_TF_WAIT_S
+        )
         self._robot = RobotSources(self._tree, self._placement, settings)
+        self._page = self._open_page(pipeline)
         self._processor = self._wait_for(lambda: self._make_processor(pipeline))
-        scenes = scene_services(self.get_logger().error)
         for active, answers in (
             (self._running_stream, SESSION_SERVICES),
-            (self._running_scene, scenes),
+            (self._running_scene, scene_services(self.get_logger().error)),
         ):
-            keep = self._our_services.append
-            offer_services(self, self._control_group, active, answers, keep)
+            offer_services(self, self._control_group, active, answers, self._our_services.append)
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._our_timers = [
             self.create_timer(
@@ -260,35 +275,38 @@ class Human3RNode(LifecycleNodeMixin, Node):
 
     def _wait_for(self, job: Callable):
         """The worker's result; gives up when the process is to end."""
-        future = self._worker.submit(job)
-        while True:
-            try:
-                return future.result(0.1)
-            except FutureTimeoutError:
-                if future.done():
-                    raise
-                if self._interrupted:
-                    raise Human3RError("configure was interrupted; expected to finish.") from None
+        return self._worker.call_unless(lambda: self._interrupted, job)
 
     def _make_processor(self, pipeline):
-        from human3r_ros.processor import StreamProcessor, Surroundings
+        from human3r_ros.processor import ProcessorContext, StreamProcessor
 
-        around = Surroundings(
+        context = ProcessorContext(
             settings=lambda: self._settings,
             now_ns=lambda: self.get_clock().now().nanoseconds,
             is_simulated=self._is_simulated,
-            notices=self._notices,
+            throttled_log=self._log,
             on_fault=self._on_fault,
             calibrations=self._calibrations,
-            tracks=self._tracks,
             robot=self._robot,
-            observe=self._diagnostics.see,
+            observe=self._diagnostics.observe,
         )
+        if self._page is not None:
+            context.show = self._page.show
         self._diagnostics.use_device(pipeline.network.device)
-        return StreamProcessor(pipeline, self._outputs, self._placement, around)
+        return StreamProcessor(pipeline, self._outputs, self._placement, context)
+
+    def _open_page(self, pipeline):
+        """The live page, where ``web.port`` asks for one."""
+        if self._settings.web.port < 0:
+            return None
+        from human3r.viewer.web_live import open_live_page
+
+        page = open_live_page(self._settings, pipeline.body_model)
+        self.get_logger().info(f"live page: {page.address}")
+        return page
 
     def _release(self) -> None:
-        """Give back whatever there is; harmless when repeated."""
+        """Release everything that is held; harmless when repeated."""
         gc.unfreeze()
         self._stop_stream()
         for timer in self._our_timers:
@@ -299,6 +317,8 @@ class Human3RNode(LifecycleNodeMixin, Node):
             self._standing_inputs.close()
         if self._outputs is not None:
             self._outputs.destroy()
+        if self._page is not None:
+            self._page.close()
         worker, close_network = self._worker, self._close_network
         if worker is not None:
             if close_network is not None:
@@ -331,15 +351,15 @@ class Human3RNode(LifecycleNodeMixin, Node):
         self._outputs.send("skeleton", convert.skeleton_message(skeleton, now_ns))
         self._processor.scene.meshes.announce(now_ns)
         policy = settings.input
-        intake = Intake(policy.queue, keep_newest=policy.policy == "newest")
+        queue = FrameQueue(policy.queue, keep_newest=policy.policy == "newest")
         processor, reset = self._processor, settings.session.reset_on_activate
         # After a stream that did not stop in time this waits for its last frame.
-        self._worker.call(lambda: processor.begin(intake, reset=reset), _IN_FLIGHT_S)
+        self._worker.call(lambda: processor.begin(queue, reset=reset), _IN_FLIGHT_S)
         self._fault = ""
         self._diagnostics.begin()
         self._active_since_s = time.monotonic()
         self._is_streaming = True
-        self._worker.stream(intake, processor.handle, processor.idle)
+        self._worker.stream(queue, processor.handle, processor.idle)
         self._republisher = Republisher(
             self, self._tick_group, self._placement, lambda: self._settings
         )
@@ -347,16 +367,16 @@ class Human3RNode(LifecycleNodeMixin, Node):
         self._inputs = Inputs(
             self,
             self._input_group,
-            intake,
+            queue,
             self._calibrations,
             self._robot.depths,
-            self._notices.warn,
+            self._log.warn,
         )
         self._inputs.open(settings)
-        self._watch = Watch(
+        self._watch = HealthTimer(
             self,
             self._tick_group,
-            self._notices,
+            self._log,
             self._inputs,
             self._placement,
             self._republisher,
@@ -372,7 +392,9 @@ class Human3RNode(LifecycleNodeMixin, Node):
         self._stop_stream()
         if self._outputs is not None and self._processor is not None:
             context = self._processor.closing_context()
-            self._outputs.send("humans", convert.empty_human_array(context))
+            # Before the first image there are no people to take back, and no frame to name.
+            if context.stamp_ns:
+                self._outputs.send("humans", convert.empty_human_array(context))
 
     def _stop_stream(self) -> None:
         """No more frames; the one in flight may finish, or its results are thrown away."""
@@ -403,8 +425,9 @@ class Human3RNode(LifecycleNodeMixin, Node):
 
     def _on_time_jump(self, jump) -> None:
         if (running := self._running_stream()) is not None:
+            now_ns, jump_s = self.get_clock().now().nanoseconds, time.monotonic()
+            running.worker.submit(lambda: running.processor.time_jumped(now_ns, jump_s))
             self.get_logger().warning("time was set back; a new session begins.")
-            running.worker.submit(running.processor.time_jumped)
 
     def _is_simulated(self) -> bool:
         return bool(self.get_parameter("use_sim_time").value)
@@ -422,22 +445,15 @@ class Human3RNode(LifecycleNodeMixin, Node):
     def _handle_fault(self) -> None:
         """In the lifecycle group: no other transition can run at the same time."""
         reason, self._fault = self._fault, ""
-        if not reason:
-            return
-        policy = self._settings.fault.policy
-        self.get_logger().error(f"giving up: {reason} (fault.policy is {policy})")
-        self.trigger_deactivate()
-        self.trigger_cleanup()
-        self.last_failure = reason
-        if policy == "exit":
-            self.exit_code = 3
+        if reason:
+            give_up(self, reason, self._settings.fault.policy)
 
 
-def _load(settings: Settings):
+def _load(settings: Settings, tracker: Tracker):
     """Network and body on their device, warmed up."""
     from human3r.pipeline import Pipeline
 
-    pipeline = Pipeline.from_settings(settings)
+    pipeline = Pipeline.from_settings(settings, tracker)
     try:
         pipeline.warm_up(640, 480)
     except BaseException:
@@ -457,10 +473,3 @@ def _describe(pipeline) -> str:
         f"{next(known, 'unnamed variant')}, {millions:.0f} M parameters on {network.device} in "
         f"{precision}, body {pipeline.body_model.name}"
     )
-
-
-def main(argv: list[str] | None = None) -> int:
-    """The executable ``human3r_node``: the node alone, for a launch file or a manager to drive."""
-    from human3r_ros.process import run
-
-    return run(sys.argv if argv is None else argv, autostart=False)

@@ -1,12 +1,12 @@
-"""ROS parameters, derived from ``human3r.config``: names, types, bounds, help and defaults.
+"""Declared settings as ROS parameters, for the node and for human3r_bridge.
 
-``python -m human3r_ros.parameters`` prints the parameter file ``config/human3r.yaml``.
+``python -m human3r_ros.parameters`` prints the node's parameter file ``config/human3r.yaml``.
 """
 
-import re
+import argparse
 import sys
 import textwrap
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from rcl_interfaces.msg import (
@@ -17,67 +17,62 @@ from rcl_interfaces.msg import (
 )
 from rclpy.node import Node
 from rclpy.parameter import Parameter
+from rclpy.utilities import remove_ros_args
 
-from human3r.config import Settings, SettingSpec, describe_range, dump_yaml, iterate
+from human3r.config import Settings
 from human3r.errors import ConfigError
-from human3r_ros.tree_check import check_frame_names
+from human3r.setting import (
+    Declared,
+    SettingSpec,
+    Value,
+    add_settings_options,
+    describe_range,
+    dump_yaml,
+    given_values,
+    warnings_without_effect,
+)
+from human3r.setting.declaration import AnyDeclared
 
-_SPECS = {spec.name: spec for spec in iterate()}
-_ID_PREFIX = re.compile(r"[A-Za-z][A-Za-z0-9]{0,7}")
-_SHA256 = re.compile(r"[0-9a-fA-F]{64}")
-_FOREIGN = ("use_sim_time", "qos_overrides.", "start_type_description_service")
+FOREIGN = ("use_sim_time", "qos_overrides.", "start_type_description_service")
 """Parameters of the client library; they are none of ours."""
 
 
-def declare(node: Node) -> None:
-    """Declare every setting; values given at start are taken.
+def declare(node: Node, default: AnyDeclared, *, place: str, refusal: str) -> AnyDeclared:
+    """Declare every setting; values given at start are taken, those without effect are logged.
+
+    Args:
+        node: made with ``automatically_declare_parameters_from_overrides``.
+        default: what holds for all that is not given.
+        place: what the node is called where settings have an effect.
+        refusal: completes "cannot change ...", for settings that are not live.
 
     Raises:
-        ConfigError: a value of the wrong type or out of range, or a name that is no setting.
+        ConfigError: a value that cannot be used, or a name that is no setting.
     """
     given = {
         name: parameter.value
         for name, parameter in node.get_parameters_by_prefix("").items()
-        if not name.startswith(_FOREIGN)
+        if not name.startswith(FOREIGN)
     }
     # Given values were declared as they came; declaring them again adds type, bounds and help.
-    checked = Settings().replace(given)
+    checked = default.replace(given)
     for name in given:
         node.undeclare_parameter(name)
     for name, value in checked.flat().items():
-        node.declare_parameter(name, value, _descriptor(_SPECS[name]), ignore_override=True)
+        described = _descriptor(checked.spec(name), refusal)
+        node.declare_parameter(name, _as_parameter(value), described, ignore_override=True)
+    for text in warnings_without_effect(checked, given, [place]):
+        node.get_logger().warning(text)
+    return checked
 
 
-def read(node: Node) -> Settings:
+def read(node: Node, default: AnyDeclared) -> AnyDeclared:
     """The node's parameters as settings, checked together.
 
     Raises:
         ConfigError: values that contradict each other or cannot be used.
     """
-    values = {name: node.get_parameter(name).value for name in _SPECS}
-    settings = Settings().replace(values)
-    check(settings)
-    return settings
-
-
-def check(settings: Settings) -> None:
-    """Checks beyond bounds and choices.
-
-    Raises:
-        ConfigError: a frame name, id prefix or hash that cannot be used.
-    """
-    check_frame_names(settings)
-    prefix, sha256 = settings.people.id_prefix, settings.model.sha256
-    if not _ID_PREFIX.fullmatch(prefix):
-        raise ConfigError(
-            f"people.id_prefix is {prefix!r}; expected a letter, then letters or digits, at most "
-            "8. Ids become topic and frame names."
-        )
-    if sha256 and not _SHA256.fullmatch(sha256):
-        raise ConfigError(
-            f"model.sha256 is {sha256[:80]!r}; expected 64 hex digits or nothing. "
-            "`sha256sum FILE` prints it."
-        )
+    return default.replace({name: node.get_parameter(name).value for name in default.specs()})
 
 
 class ParameterGuard:
@@ -86,68 +81,105 @@ class ParameterGuard:
     def __init__(
         self,
         node: Node,
-        is_unconfigured: Callable[[], bool],
-        accept: Callable[[Settings], None],
+        default: Declared,
+        *,
+        may_change: Callable[[], bool],
+        refusal: str,
+        accept: Callable[[Any], None] = lambda _: None,
     ) -> None:
         """Install the guard.
 
         Args:
             node: its parameters are declared.
-            is_unconfigured: whether settings that are not live may change now.
+            default: whose settings they are.
+            may_change: whether settings that are not live may change now.
+            refusal: completes "NAMES cannot change ...", where they may not.
             accept: gets the new settings after an accepted change.
         """
         self._node = node
-        self._is_unconfigured = is_unconfigured
+        self._default = default
+        self._may_change = may_change
+        self._refusal = refusal
         self._accept = accept
         node.add_on_set_parameters_callback(self._on_set)
 
     def _on_set(self, parameters: list[Parameter]) -> SetParametersResult:
-        changes = {p.name: p.value for p in parameters if p.name in _SPECS}
+        specs = self._default.specs()
+        changes = {p.name: p.value for p in parameters if p.name in specs}
         if not changes:
             return SetParametersResult(successful=True)
+        fixed = [name for name in changes if not specs[name].live]
+        if fixed and not self._may_change():
+            reason = f"{', '.join(fixed)} cannot change {self._refusal}"
+            return SetParametersResult(successful=False, reason=reason)
         try:
-            if not self._is_unconfigured():
-                _refuse_unless_live(changes)
-            current = {name: self._node.get_parameter(name).value for name in _SPECS}
-            settings = Settings().replace({**current, **changes})
-            check(settings)
+            settings = read(self._node, self._default).replace(changes)
         except ConfigError as error:
             return SetParametersResult(successful=False, reason=str(error))
         self._accept(settings)
         return SetParametersResult(successful=True)
 
 
-def _refuse_unless_live(names: Iterable[str]) -> None:
-    fixed = [name for name in names if not _SPECS[name].live]
-    if fixed:
-        raise ConfigError(
-            f"{', '.join(fixed)} cannot change while the node is configured: cleanup first."
-        )
-
-
-def overrides(values: Mapping[str, Any]) -> list[Parameter]:
+def overrides(values: Mapping[str, Any], default: Declared) -> list[Parameter]:
     """Dotted names and values as parameters for a node's start.
 
     Raises:
-        ConfigError: unknown name or wrong type.
+        ConfigError: unknown name, or a value that cannot be used.
     """
-    ours = {name: value for name, value in values.items() if not name.startswith(_FOREIGN)}
-    flat = Settings().replace(ours).flat()
-    return [Parameter(name, value=flat.get(name, value)) for name, value in values.items()]
+    ours = {name: value for name, value in values.items() if not name.startswith(FOREIGN)}
+    flat = default.replace(ours).flat()
+    return [
+        Parameter(name, value=_as_parameter(flat.get(name, value)))
+        for name, value in values.items()
+    ]
 
 
-def render_file() -> str:
-    """The text of ``config/human3r.yaml``: every parameter with its default and help."""
-    body = textwrap.indent(dump_yaml(Settings(), with_help=True), "    ")
+def own_overrides(
+    parser: argparse.ArgumentParser, args: Sequence[str], default: Declared
+) -> list[Parameter]:
+    """``--settings`` and ``--set`` of a node's executable as parameters for its start.
+
+    Args:
+        parser: of the executable, without these options.
+        args: command line with the program's name; what follows ``--ros-args`` is left to the
+            client library.
+        default: whose settings they are.
+
+    Raises:
+        ConfigError: unreadable file, unknown name, or a value that cannot be used.
+        SystemExit: 0 after ``--help``, 2 after an unknown argument.
+    """
+    add_settings_options(parser, example=default.EXAMPLE)
+    try:
+        own = remove_ros_args(list(args))
+    # What rclpy and rclpy_lite raise for arguments after --ros-args that they do not know.
+    except RuntimeError as error:
+        parser.error(str(error))
+    options = parser.parse_args(own[1:])
+    return overrides(given_values(options, type(default), foreign=FOREIGN), default)
+
+
+def render_file(default: Declared, module: str) -> str:
+    """The text of a parameter file: every parameter with its default and help.
+
+    Args:
+        default: whose settings they are.
+        module: what prints the file when it is run.
+    """
+    body = textwrap.indent(dump_yaml(default, with_help=True), "    ")
     return (
-        "# Parameters of human3r_node with their defaults. Generated from human3r.config:\n"
-        "#   python -m human3r_ros.parameters > config/human3r.yaml\n"
+        f"# Parameters of {default.OWNER} with their defaults. Generated:\n"
+        f"#   python -m {module} > config/{default.OWNER}.yaml\n"
         f"/**:\n  ros__parameters:\n{body}"
     )
 
 
-def _descriptor(spec: SettingSpec) -> ParameterDescriptor:
-    changes = "Live." if spec.live else "Changes while unconfigured only."
+def _as_parameter(value: Value) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _descriptor(spec: SettingSpec, refusal: str) -> ParameterDescriptor:
+    changes = "Live." if spec.live else f"Cannot change {refusal}"
     descriptor = ParameterDescriptor(
         description=f"{spec.help} {changes}", additional_constraints=describe_range(spec)
     )
@@ -164,4 +196,4 @@ def _descriptor(spec: SettingSpec) -> ParameterDescriptor:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(render_file())
+    sys.stdout.write(render_file(Settings(), "human3r_ros.parameters"))

@@ -5,19 +5,26 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from human3r_msgs.msg import FrameStatus
 
 from human3r.config import Settings
 from human3r.errors import ConfigError
-from human3r.types import FrameEstimate
-from human3r_ros import convert, transforms, tree_check
-from human3r_ros.level import Level
+from human3r.mapping.level import LevelFrame
+from human3r.types import Frame
+from human3r_ros import convert, transforms
 from human3r_ros.outputs import Outputs
 
 _SECOND_NS = 1_000_000_000
 _NOWHERE = np.full((4, 4), math.nan)
+_LEVEL_SOURCES = {
+    "": FrameStatus.LEVEL_NONE,
+    "camera": FrameStatus.LEVEL_CAMERA,
+    "tf": FrameStatus.LEVEL_TF,
+    "floor": FrameStatus.LEVEL_FLOOR,
+}
 
 
 @dataclass(frozen=True)
@@ -39,7 +46,7 @@ class PlacementState:
 
 
 class Placement:
-    """Level and base frame of the running stream.
+    """Base frame of the running stream, and its edge of the robot's TF.
 
     The worker looks up frames and sends; ``check``, ``republish`` and ``state`` may be called
     from another thread.
@@ -49,14 +56,16 @@ class Placement:
         self,
         tree: transforms.FrameTree,
         outputs: Outputs,
+        level: LevelFrame,
         settings: Settings,
         patience_s: float = 0.0,
     ) -> None:
-        """Nothing is placed before the first ``see``.
+        """Nothing is placed before the first ``update``.
 
         Args:
             tree: what is heard on TF.
             outputs: where odometry and TF go.
+            level: of the stream.
             settings: frames and mode; the live ones come with every frame.
             patience_s: age of the tree before which a base that has to be found by climbing is
                 not announced, since its static transforms may still be on their way. Whoever has
@@ -67,10 +76,10 @@ class Placement:
         self._fixed = settings
         self._mode = settings.tf.mode
         self._level_name = settings.frames.level
-        self._anchor = settings.frames.anchor if tree_check.needs_anchor(settings) else ""
+        self._anchor = settings.frames.anchor if settings.needs_anchor else ""
         climbs = self._mode in ("odometry", "inverse") and not settings.frames.base
         self._patience_s = patience_s if climbs else 0.0
-        self._level = Level(settings)
+        self._level = level
         self._sending = threading.Lock()
         self._last_optical = ""
         self._last_sent_ns = 0
@@ -88,13 +97,13 @@ class Placement:
         self._forget_motion()
 
     def begin_world(self) -> None:
-        """The network's world begins anew, and the level frame with it."""
-        self._level.begin_world()
+        """The network's world begins anew."""
         self._forget_motion()
 
     def _forget_motion(self) -> None:
         self._anchor_from_camera: np.ndarray | None = None
         self._lookup_reason = ""
+        self._looked_up_ns: int | None = None
         self._poses: deque[tuple[int, np.ndarray]] = deque()
         with self._sending:
             self._edge: tuple[int, np.ndarray] | None = None
@@ -130,7 +139,7 @@ class Placement:
     @property
     def level_source(self) -> int:
         """FrameStatus.LEVEL_*: what the level frame rests on now."""
-        return self._level.source
+        return _LEVEL_SOURCES[self._level.source]
 
     def state(self) -> PlacementState:
         """Everything there is to say about frames."""
@@ -170,7 +179,7 @@ class Placement:
 
         Args:
             wait: waits until its argument is true or the time for TF to arrive is over.
-            cameras: optical frames that camera_info has named so far; None when nobody listens.
+            cameras: optical frames that camera_info has named; None: camera_info is not read.
 
         Raises:
             ConfigError: broadcasting would take a frame's parent away or close a loop, or
@@ -183,33 +192,51 @@ class Placement:
         optical = self._last_optical or _only(cameras())
         if wanted and optical:
             wait(lambda: wanted in self._tree.static_ancestors(optical))
-            tree_check.find_base(self._tree, optical, wanted)
+            transforms.find_base(self._tree, optical, wanted)
         parent, child = self._edge_with(wanted)
         if child:
             wait(lambda: bool(self._find_conflict(parent, child)))
             if found := self._find_conflict(parent, child):
                 raise ConfigError(found)
 
-    def see(self, optical: str, estimate: FrameEstimate, settings: Settings) -> None:
-        """Find the place of one frame: base, level, and the robot's word where it is asked.
+    def located(self, frame: Frame, settings: Settings) -> Frame:
+        """The frame with its base found, and a way to ask the robot where its camera is.
 
         Args:
-            optical: the image's frame.
-            estimate: of the frame.
+            frame: about to be computed.
             settings: as of now.
         """
-        self._enter(optical)
-        is_asked = self._mode == "anchored" or (
-            self._anchor and self._level.level_from_world is None
+        self._enter(frame.frame_id)
+        self._looked_up_ns = None
+        if not self._anchor or self._missing:
+            return frame
+        return replace(
+            frame,
+            anchor_from_camera=lambda: self._look_up(frame, settings.tf.lookup_timeout_s),
         )
-        if is_asked and not self._missing:
-            found = self._tree.lookup(
-                self._anchor, optical, estimate.stamp_ns, settings.tf.lookup_timeout_s
-            )
+
+    def _look_up(self, frame: Frame, timeout_s: float) -> np.ndarray | None:
+        """anchor_from_camera (4, 4) at the frame's stamp, asked once."""
+        if self._looked_up_ns != frame.stamp_ns:
+            self._looked_up_ns = frame.stamp_ns
+            found = self._tree.lookup(self._anchor, frame.frame_id, frame.stamp_ns, timeout_s)
             self._anchor_from_camera, self._lookup_reason = found.target_from_source, found.reason
             if found.target_from_source is not None:
                 self._looked_up_s = time.monotonic()
-        self._level.see(estimate, self._anchor_from_camera)
+        return self._anchor_from_camera
+
+    def update(self, frame: Frame) -> str:
+        """Take in a frame that was computed.
+
+        Args:
+            frame: as ``located`` gave it.
+
+        Returns:
+            ``waiting``: why the frame has no place in the level frame; empty when it has.
+        """
+        if self._mode == "anchored" and frame.anchor_from_camera is not None:
+            frame.anchor_from_camera()
+        return self.waiting
 
     def level_from_camera(self, world_from_camera: np.ndarray) -> np.ndarray:
         """The camera's pose in the level frame (4, 4); NaN while that frame is not known."""
@@ -221,7 +248,7 @@ class Placement:
         version = self._tree.static_version
         if (optical, version) == (self._optical, self._static_version):
             return
-        base = tree_check.look_up_base(self._tree, optical, self._fixed)
+        base = transforms.look_up_base(self._tree, optical, self._fixed)
         is_same_place = np.array_equal(base.camera_from_base, self._camera_from_base)
         if base.name != self._base or not is_same_place:
             # The motion of another frame is not the difference to this one's pose.
@@ -247,17 +274,22 @@ class Placement:
         return self.trouble
 
     def _find_conflict(self, parent: str, child: str) -> str:
-        return tree_check.conflict(self._tree, parent, child, self._mode)
+        return transforms.conflict(self._tree, parent, child, self._mode)
 
     # -- sending ---------------------------------------------------------------------------------
 
     def send_transform(
         self, stamp_ns: int, level_from_camera: np.ndarray, settings: Settings
     ) -> None:
-        """Our edge on /tf, where the mode asks for it and nothing forbids it."""
+        """Our edge on /tf, where the mode asks for it and nothing forbids it.
+
+        Args:
+            stamp_ns: of the frame.
+            level_from_camera: (4, 4) finite.
+            settings: as of now.
+        """
         is_settled = bool(self._base) and self._tree.age_s() >= self._patience_s
-        is_placed = is_settled and not self.waiting and np.isfinite(level_from_camera).all()
-        if self._mode == "none" or not is_placed:
+        if self._mode == "none" or not is_settled:
             return
         with self._sending:
             is_first, self._edge = self._edge is None, (stamp_ns, self._pose(level_from_camera))
@@ -286,7 +318,7 @@ class Placement:
         if self._current_conflict():
             return
         parent, child = self._names()
-        _, pose = self._edge
+        _, pose = self._edge  # pyright: ignore[reportGeneralTypeIssues]
         self._tree.will_send(parent, child, stamp_ns)
         self._last_sent_ns = stamp_ns
         self._outputs.send_transform(transforms.transform_message(stamp_ns, parent, child, pose))
@@ -294,33 +326,56 @@ class Placement:
     def _pose(self, level_from_camera: np.ndarray) -> np.ndarray:
         """parent_from_child of our edge (4, 4)."""
         if self._mode == "anchored":
-            return self._anchor_from_camera @ np.linalg.inv(level_from_camera)
+            return self._anchor_from_camera @ np.linalg.inv(level_from_camera)  # pyright: ignore[reportOptionalOperand]
         level_from_base = level_from_camera @ self._camera_from_base
         return level_from_base if self._mode == "odometry" else np.linalg.inv(level_from_base)
 
     def send_odometry(
-        self, stamp_ns: int, level_from_camera: np.ndarray, settings: Settings
+        self,
+        stamp_ns: int,
+        level_from_camera: np.ndarray,
+        settings: Settings,
+        covariance: np.ndarray | None = None,
     ) -> None:
         """Pose and motion of the base; the motion is the difference to ``velocity_window_s`` ago.
 
-        Nothing is sent while there is no place: the pose of another frame is no substitute.
+        Args:
+            stamp_ns: of the frame.
+            level_from_camera: (4, 4) finite.
+            settings: as of now; their standard deviations are the least there is.
+            covariance: (6, 6) of the camera's pose along the axes of the level frame, where known.
         """
-        if not self._base or self.waiting or not np.isfinite(level_from_camera).all():
+        if not self._base:
             return
         pose = level_from_camera @ self._camera_from_base
         oldest_ns = stamp_ns - round(settings.people.velocity_window_s * _SECOND_NS)
         while len(self._poses) > 1 and self._poses[0][0] < oldest_ns:
             self._poses.popleft()
-        twist = np.zeros(6)
+        twist, window_s = np.zeros(6), None
         if self._poses:
             before_ns, before = self._poses[0]
-            twist = transforms.twist_between(before, pose, (stamp_ns - before_ns) * 1e-9)
+            window_s = (stamp_ns - before_ns) * 1e-9
+            twist = transforms.twist_between(before, pose, window_s)
         self._poses.append((stamp_ns, pose))
         stddev = (settings.odometry.position_stddev_m, settings.odometry.rotation_stddev_rad)
         self._outputs.send(
             "odometry",
-            convert.odometry(stamp_ns, self._level_name, self._base, pose, twist, stddev),
+            convert.odometry(
+                *(stamp_ns, self._level_name, self._base, pose, twist, stddev, window_s),
+                drift=_moved(covariance, pose[:3, 3] - level_from_camera[:3, 3]),
+            ),
         )
+
+
+def _moved(covariance: np.ndarray | None, lever_m: np.ndarray) -> np.ndarray | None:
+    """The covariance (6, 6) of a pose a lever (3,) away on the same rigid body."""
+    if covariance is None:
+        return None
+    x, y, z = lever_m
+    jacobian = np.eye(6)
+    # A small rotation w moves it by w x lever.
+    jacobian[:3, 3:] = [[0, z, -y], [-z, 0, x], [y, -x, 0]]
+    return jacobian @ covariance @ jacobian.T
 
 
 def _only(names: Sequence[str] | None) -> str:

@@ -7,30 +7,31 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 from human3r_msgs.msg import FrameStatus
 
+from human3r.camera.calibration import CalibrationCache
 from human3r.config import Settings
 from human3r.errors import Human3RError, InputError, NonFiniteError
+from human3r.io import stream_rules
 from human3r.pipeline import Pipeline
+from human3r.streaming.content import UNSEEN
 from human3r.types import Frame, FrameEstimate
-from human3r_ros import convert, stream_rules
-from human3r_ros.admission import Admission, TurnedAwayError
-from human3r_ros.calibration import CalibrationCache
+from human3r_ros import convert
 from human3r_ros.faults import FaultCounter, is_fatal, is_out_of_memory
+from human3r_ros.frame_filter import FrameDroppedError, FrameFilter, HeldBackError
 from human3r_ros.frame_publisher import FramePublisher
-from human3r_ros.intake import Arrival, Counters, Intake
-from human3r_ros.notices import Notices
 from human3r_ros.outputs import Outputs
 from human3r_ros.placement import Placement
 from human3r_ros.robot_sources import RobotSources
-from human3r_ros.scene_outputs import SceneOutputs
-from human3r_ros.shedding import shed_text
+from human3r_ros.scene_outputs import SceneOutputs, shed_text
 from human3r_ros.status import FrameReport
-from human3r_ros.tracks import TrackBook
+from human3r_ros.throttled_log import ThrottledLog
+from human3r_ros.worker import Arrival, CountedStream, Counters, FrameQueue
 
 
 @dataclass
-class Surroundings:
+class ProcessorContext:
     """What the processor shares with the node."""
 
     settings: Callable[[], Settings]
@@ -39,58 +40,63 @@ class Surroundings:
     """Node clock."""
     is_simulated: Callable[[], bool]
     """Whether the node clock follows /clock."""
-    notices: Notices
+    throttled_log: ThrottledLog
     on_fault: Callable[[str], None]
     """Told once why the stream cannot go on."""
     calibrations: CalibrationCache
-    tracks: TrackBook
+    taken_ns: Callable[[], int] | None = None
+    """Node clock when the image was taken up, for its age; None: as of now."""
     robot: RobotSources | None = None
     """What the robot knows about metres."""
     observe: Callable[[FrameReport, FrameStatus, Counters], None] = lambda *_: None
     """Gets the report of every frame and of every idle second, for diagnostics."""
+    show: Callable[[FrameEstimate, np.ndarray], None] = lambda *_: None
+    """Gets every estimate with its image, for a live page; returns at once and never raises."""
 
 
 class StreamProcessor:
     """Owns one stream's memory beside the network's: rules, tracks, placement, counters."""
 
     def __init__(
-        self, pipeline: Pipeline, outputs: Outputs, placement: Placement, around: Surroundings
+        self, pipeline: Pipeline, outputs: Outputs, placement: Placement, context: ProcessorContext
     ) -> None:
         self._pipeline = pipeline
         self._outputs = outputs
         self._placement = placement
-        self._around = around
-        if around.robot is not None:
-            pipeline.scale.use(around.robot.sources())
-        self._publisher = FramePublisher(pipeline, outputs, placement, around.tracks)
-        self._admission = Admission(
-            around.calibrations, around.notices, around.now_ns, around.is_simulated
+        self._context = context
+        if context.robot is not None:
+            pipeline.scale.use(context.robot.sources())
+        self._publisher = FramePublisher(pipeline, outputs, placement)
+        self._frame_filter = FrameFilter(
+            context.calibrations,
+            context.throttled_log,
+            context.taken_ns or context.now_ns,
+            context.is_simulated,
         )
-        self._applied = around.settings()
+        self._applied = context.settings()
         self._pending_reset = stream_rules.RESET_ACTIVATED
         self._is_fresh = True
         self._last_session: int | None = None
         self._faults = FaultCounter()
-        around.tracks.begin_network()
-        self.begin(Intake(1, keep_newest=True), reset=True)
+        self.begin(FrameQueue(1, keep_newest=True), reset=True)
 
-    def begin(self, intake: Intake, *, reset: bool) -> None:
+    def begin(self, queue: CountedStream, *, reset: bool) -> None:
         """A new activation: counters start at zero.
 
         Args:
-            intake: where its frames will come from.
+            queue: where its frames will come from.
             reset: begin a new session too, whatever the camera was before.
         """
         if reset:
-            self._admission.rules.forget()
+            self._frame_filter.rules.forget()
             self.reset(stream_rules.RESET_ACTIVATED)
-        self._intake = intake
+        self._queue = queue
         self._is_muted = False
         self._faults = FaultCounter()
-        self._admission.begin()
+        self._frame_filter.begin()
         self._publisher.scene.begin()
         self._placement.leave()
-        self._around.notices.forget()
+        self._context.throttled_log.forget()
 
     def mute(self) -> None:
         """Publish nothing more; for a frame that is still in flight when the node deactivates."""
@@ -98,8 +104,8 @@ class StreamProcessor:
 
     @property
     def session(self) -> int:
-        """Published number of the session that the next frame belongs to."""
-        return self._around.tracks.session(self._pipeline.session.session)
+        """Number of the session that the next frame belongs to."""
+        return self._pipeline.session_number
 
     @property
     def scene(self) -> SceneOutputs:
@@ -119,11 +125,10 @@ class StreamProcessor:
         """
         if not (keep_world and keep_map):
             self._publisher.scene.map.clear()
-        # A session without a frame is as good as new, unless somebody asks for another number.
+        # A session without a frame is as good as new, unless another number is asked for.
         if not self._is_fresh or reason == stream_rules.RESET_SERVICE:
             self._pipeline.reset(keep_world=keep_world)
             if not keep_world:
-                self._around.tracks.forget_people()
                 self._placement.begin_world()
         if reason == stream_rules.RESET_TIME_JUMP:
             self._placement.forget_moving()
@@ -144,10 +149,21 @@ class StreamProcessor:
         self._pipeline.scale.fix(value)
         return self.reset(stream_rules.RESET_SERVICE)
 
-    def time_jumped(self) -> None:
-        """The clock was set back: what waits is of before, the next stamp has no predecessor."""
-        self._intake.discard_waiting()
-        self._admission.rules.forget_time()
+    def time_jumped(self, now_ns: int, jump_s: float) -> None:
+        """The clock was set back: what waits is of before, the next stamp has no predecessor.
+
+        Args:
+            now_ns: what it was set to. Where an image of that time came before the news of the
+                clock, the stream has begun anew already.
+            jump_s: steady clock at that moment.
+        """
+        for due in self._frame_filter.confirmed_by(now_ns):
+            self._handle(due)
+        if self._frame_filter.rules.has_reached(now_ns):
+            return
+        self._queue.discard_before(jump_s)
+        if self._frame_filter.forget_time():
+            self._queue.count("dropped_stale")
         self.reset(stream_rules.RESET_TIME_JUMP)
 
     def close(self) -> None:
@@ -163,53 +179,67 @@ class StreamProcessor:
         return self._publisher.closing_context(self.session)
 
     def handle(self, arrival: Arrival) -> None:
-        """One frame from bytes to published results; every way out reports a status."""
+        """One image message; a frame that was held back until its successor came goes first."""
         self._apply_live_settings()
+        for due in self._frame_filter.due(arrival, self._applied):
+            self._handle(due)
+
+    def _handle(self, arrival: Arrival) -> None:
+        """One frame from bytes to published results; every way out reports a status."""
         report = FrameReport(session=self.session, level_source=self._placement.level_source)
         try:
-            frame, due_reset = self._admission.admit(arrival, report, self._applied)
+            # Decode: from the message to a frame with its calibration, or the reason to drop it.
+            frame, due_reset = self._frame_filter.admit(arrival, report, self._applied)
             if due_reset and not self._is_fresh:
                 report.session = self.reset(due_reset)
+            # Compute: people, scene and camera pose.
+            frame = self._placement.located(frame, self._applied)
             estimate = self._compute(frame, report)
+            # Publish: TF, people, odometry, scene.
             self._publish(frame, estimate, report)
-        except TurnedAwayError as turned_away:
-            self._turn_away(report, turned_away)
+        except HeldBackError:
+            return
+        except FrameDroppedError as dropped:
+            self._drop(report, dropped)
         except Exception as error:
             self._fail(report, error)
+        # Report: status, load shedding, and whether the stream can go on.
         self._send_status(report)
         if report.outcome in (FrameStatus.PROCESSED, FrameStatus.DEGRADED):
             self._publisher.scene.observe(report.age_published_s, self._applied)
-        self._faults.report(self._around)
+        self._faults.report(self._context)
 
     def idle(self) -> None:
         """The report of a second without frames."""
         self._apply_live_settings()
+        for due in self._frame_filter.overdue():
+            self._handle(due)
         report = FrameReport(session=self.session, level_source=self._placement.level_source)
-        self._admission.warn_without_calibration(self._applied)
+        self._frame_filter.warn_without_calibration(self._applied)
         if self._placement.trouble:
             report.messages.append(self._placement.trouble)
         if not self._is_muted:
-            self._publisher.scene.idle(self._around.now_ns(), self._applied)
+            self._publisher.scene.idle(self._context.now_ns(), self._applied)
         self._send_status(report)
 
-    def _turn_away(self, report: FrameReport, turned_away: TurnedAwayError) -> None:
-        self._intake.count(turned_away.fate)
-        report.outcome, report.fate = FrameStatus.REJECTED, turned_away.fate
-        if turned_away.fate == "dropped_rate":
-            report.messages.append(str(turned_away))
+    def _drop(self, report: FrameReport, dropped: FrameDroppedError) -> None:
+        self._queue.count(dropped.counter)
+        report.outcome, report.counter = FrameStatus.REJECTED, dropped.counter
+        if dropped.counter == "dropped_rate":
+            report.messages.append(str(dropped))
         else:
-            self._say(report, turned_away.fate, str(turned_away))
+            self._say(report, dropped.counter, str(dropped))
 
     # -- compute ---------------------------------------------------------------------------------
 
     def _compute(self, frame: Frame, report: FrameReport) -> FrameEstimate:
-        if self._around.robot is not None:
-            self._around.robot.see(frame)
+        if self._context.robot is not None:
+            self._context.robot.update(frame)
         estimate = self._pipeline.step(frame)
         self._is_fresh = False
         report.outcome, report.estimate = FrameStatus.PROCESSED, estimate
         report.stages_s.update(estimate.timings_s)
-        report.session = self._around.tracks.session(estimate.session)
+        report.session = estimate.session
         report.frame_index = estimate.frame_index
         if estimate.session != self._last_session:
             is_asked = self._last_session is None or self._pending_reset
@@ -220,7 +250,7 @@ class StreamProcessor:
 
     def _fail(self, report: FrameReport, error: Exception) -> None:
         """A frame without result; what the failure means for the stream."""
-        self._intake.count("rejected")
+        self._queue.count("rejected")
         if isinstance(error, InputError):
             report.outcome = FrameStatus.REJECTED
             self._say(report, "rejected", str(error))
@@ -245,12 +275,13 @@ class StreamProcessor:
         if self._is_muted:
             return
         start_s = time.perf_counter()
-        now_ns = self._around.now_ns()
+        now_ns = self._context.now_ns()
         report.humans = self._publisher.publish(frame, estimate, self._applied, now_ns)
         report.people = self._publisher.people
         report.level_source = self._placement.level_source
         report.stages_s["publish"] = time.perf_counter() - start_s
-        self._intake.count("processed")
+        self._context.show(estimate, frame.image)
+        self._queue.count("processed")
         self._faults.succeeded()
         self._remark(estimate, report)
 
@@ -259,28 +290,23 @@ class StreamProcessor:
         if left_out := self._publisher.scene.left_out:
             report.outcome = FrameStatus.DEGRADED
             self._say(report, "shed", shed_text(left_out, self._applied))
-        if not estimate.state_updated:
-            self._say(
-                report,
-                "constant",
-                "the image is of one colour, so it was kept out of the session's memory; expected "
-                "a scene. Lens covered?",
-            )
-        elif not estimate.is_motion_known:
+        if estimate.unseen:
+            report.outcome = FrameStatus.DEGRADED
+            self._say(report, estimate.unseen, UNSEEN[estimate.unseen])
+        elif estimate.has_scene and not estimate.is_motion_known:
             self._say(
                 report,
                 "motion",
                 "how the camera moved since the last image is not known, so it counts as standing "
-                "still: too few corners of the scene could be followed. Too dark, blurred or fast, "
+                "still: too few features of the scene could be tracked. Too dark, blurred or fast, "
                 "or nothing but people in sight?",
             )
         if self._placement.trouble:
             self._say(report, "tf", self._placement.trouble)
         if trouble := self._pipeline.scale.report().trouble:
             # A robot may well stand still for hours.
-            report.say(self._around.notices, "scale", trouble, period_s=60.0)
-        disagreement = self._publisher.cameras.disagreement(estimate, report.calibrated)
-        if disagreement:
+            report.say(self._context.throttled_log, "scale", trouble, period_s=60.0)
+        if disagreement := self._pipeline.camera.disagreement:
             self._say(report, "focal", disagreement)
 
     def _send_status(self, report: FrameReport) -> None:
@@ -290,27 +316,27 @@ class StreamProcessor:
         try:
             message = self._status_message(report)
             self._outputs.send("status", message)
-            self._around.observe(report, message, self._intake.counters())
+            self._context.observe(report, message, self._queue.counters())
         except Exception as error:
-            self._around.notices.warn(
+            self._context.throttled_log.warn(
                 "status",
                 f"the report of a frame cannot be sent ({type(error).__name__}: {error}); expected "
                 "values that FrameStatus can hold. The stream goes on; please report this.",
             )
 
     def _status_message(self, report: FrameReport) -> FrameStatus:
-        if report.stamp_ns and not self._around.is_simulated():
-            report.age_published_s = (self._around.now_ns() - report.stamp_ns) * 1e-9
+        if report.stamp_ns and not self._context.is_simulated():
+            report.age_published_s = (self._context.now_ns() - report.stamp_ns) * 1e-9
         report.scale = self._pipeline.scale.report()
-        message = report.to_message(self._intake.counters())
+        message = report.to_message(self._queue.counters())
         message.gpu_allocated, message.gpu_reserved = _device_memory(self._pipeline)
         return message
 
     def _say(self, report: FrameReport, kind: str, text: str) -> None:
-        report.say(self._around.notices, kind, text)
+        report.say(self._context.throttled_log, kind, text)
 
     def _apply_live_settings(self) -> None:
-        settings = self._around.settings()
+        settings = self._context.settings()
         if settings is not self._applied:
             self._pipeline.apply(settings)
             self._applied = settings

@@ -2,14 +2,56 @@
 
 from array import array
 
+import cv2
 import numpy as np
 from cv_bridge import CvBridge
-from sensor_msgs.msg import CameraInfo, Image, PointCloud2, PointField
+from nav_msgs.msg import OccupancyGrid
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2, PointField
 from std_msgs.msg import Header
 
+from human3r.mapping import occupancy
 from human3r.types import FrameEstimate, Intrinsics, PointSet
 
 _BRIDGE = CvBridge()
+_SHOWN_SIDE_PX, _JPEG_QUALITY = 640, 80
+
+
+def color_image(image: np.ndarray, header_: Header) -> CompressedImage:
+    """The image as JPEG for viewers, its long side at most 640 pixels.
+
+    Args:
+        image: (height, width, 3) uint8 RGB.
+        header_: that of the people.
+    """
+    height, width = image.shape[:2]
+    if (share := _SHOWN_SIDE_PX / max(height, width)) < 1:
+        size = (max(1, round(share * width)), max(1, round(share * height)))
+        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+    done, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+    assert done
+    return CompressedImage(header=header_, format="rgb8; jpeg compressed bgr8", data=_bytes(data))
+
+
+def color_info(camera: Intrinsics, header_: Header) -> CameraInfo:
+    """The camera of ``color_image``.
+
+    Args:
+        camera: of the whole image.
+        header_: that of the people.
+    """
+    share = min(1.0, _SHOWN_SIDE_PX / max(camera.height_px, camera.width_px))
+    width, height = (max(1, round(share * side)) for side in (camera.width_px, camera.height_px))
+    sx, sy = width / camera.width_px, height / camera.height_px
+    cx, cy = (camera.cx + 0.5) * sx - 0.5, (camera.cy + 0.5) * sy - 0.5
+    small = Intrinsics(camera.fx * sx, camera.fy * sy, cx, cy, width, height)
+    return camera_info(small, header_)
+
+
+def _bytes(values: np.ndarray) -> array:
+    data = array("B")
+    data.frombytes(values.tobytes())
+    return data
 
 
 def depth_image(estimate: FrameEstimate, header_: Header) -> Image:
@@ -96,6 +138,20 @@ def map_cloud(
         header_: level frame.
     """
     return _cloud(_MAP_FIELDS, points, colors, observations, header_)
+
+
+def occupancy_grid(grid: occupancy.OccupancyGrid, header_: Header) -> OccupancyGrid:
+    """The map from above; ``header_`` is of the level frame."""
+    message = OccupancyGrid(header=header_)
+    info = message.info
+    info.map_load_time = header_.stamp
+    info.resolution = grid.cell_m
+    info.height, info.width = grid.cells.shape
+    info.origin.position.x, info.origin.position.y = grid.origin
+    info.origin.position.z = grid.floor_m
+    info.origin.orientation.w = 1.0
+    message.data = array("b", grid.cells.tobytes())
+    return message
 
 
 def _cloud(

@@ -10,15 +10,21 @@ from human3r_msgs.msg import FrameStatus, Human
 from human3r.scale import ScaleReport
 from human3r.types import FrameEstimate, Intrinsics
 from human3r_ros.convert import header
-from human3r_ros.intake import Counters
-from human3r_ros.notices import Notices
+from human3r_ros.throttled_log import ThrottledLog
+from human3r_ros.worker import Counters
 
+PEOPLE_STAGES = ("detector", "landmarks", "fit")
+"""Parts of ``bodies`` where people come from landmarks."""
+SCENE_STAGES = ("focal", "depth")
+"""Parts of ``network`` where the scene comes from networks of single images."""
 STAGES = ("decode", "preprocess", "network", "bodies", "geometry", "publish")
+SHED = "left out to save time"
+"""Begins what is said about a frame that went out with less than was asked for."""
 
 
 @dataclass
 class FrameReport:
-    """One frame's fate, filled in on its way through the worker."""
+    """What became of one frame, filled in on its way through the worker."""
 
     stamp_ns: int = 0
     frame_id: str = ""
@@ -38,8 +44,8 @@ class FrameReport:
     calibrated: Intrinsics | None = None
     scale: ScaleReport | None = None
     """Metres per unit of the network, and what is behind it."""
-    fate: str = ""
-    """The counter of a frame that was turned away; empty otherwise."""
+    counter: str = ""
+    """The counter of a frame that was dropped or rejected before the network; empty otherwise."""
     size: str = ""
     """Width x height of the image in pixels; empty where it was not decoded."""
     encoding: str = ""
@@ -49,11 +55,11 @@ class FrameReport:
     """Whether the device failed: out of memory, or its context lost."""
 
     def say(
-        self, notices: Notices, kind: Hashable, text: str, period_s: float | None = None
+        self, throttled_log: ThrottledLog, kind: Hashable, text: str, period_s: float | None = None
     ) -> None:
-        """Put ``text`` into the message of this frame, and now and then into the log."""
+        """Put ``text`` into the message of this frame, and, rate-limited, into the log."""
         self.messages.append(text)
-        notices.warn(kind, text, period_s)
+        throttled_log.warn(kind, text, period_s)
 
     def to_message(self, counters: Counters) -> FrameStatus:
         """The message, without the device's memory."""
@@ -77,10 +83,14 @@ class FrameReport:
             setattr(message, name, value)
         for stage in STAGES:
             setattr(message, stage, float(self.stages_s.get(stage, 0.0)))
+        message.bodies += sum(self.stages_s.get(stage, 0.0) for stage in PEOPLE_STAGES)
+        message.network += sum(self.stages_s.get(stage, 0.0) for stage in SCENE_STAGES)
         if self.estimate is not None:
-            message.confidence = float(np.median(self.estimate.confidence))
-            camera = self.estimate.geometry.source_intrinsics(self.estimate.intrinsics)
+            message.has_scene = self.estimate.has_scene
+            if self.estimate.has_scene:
+                message.confidence = float(np.median(self.estimate.confidence))
+            focal_px = self.estimate.estimated_source_focal_px
             # 0 where the points fit no camera at all.
-            is_known = math.isfinite(camera.fx) and camera.fx > 0
-            message.focal_estimated = float(camera.fx) if is_known else math.nan
+            if math.isfinite(focal_px) and focal_px > 0:
+                message.focal_estimated = focal_px
         return message

@@ -1,4 +1,4 @@
-"""Frames: what is heard on TF, look-ups in it at a stamp, and transforms as messages.
+"""Frames: transforms heard on TF, look-ups at a stamp, and checks that keep TF a tree.
 
 Transforms read ``a_from_b``. Parents are kept in a tree of our own beside tf2's buffer, because
 the buffer does not say which edges are static, nor which of them are ours.
@@ -8,7 +8,7 @@ import math
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from geometry_msgs.msg import TransformStamped, Vector3
@@ -19,6 +19,8 @@ from tf2_msgs.msg import TFMessage
 from tf2_ros import Buffer, TransformException
 from tf_transformations import quaternion_matrix
 
+from human3r.config import Settings
+from human3r.errors import ConfigError
 from human3r_ros import convert
 
 _LEVEL_FROM_UNTILTED = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
@@ -82,7 +84,7 @@ class FrameTree:
 
     # -- filling ---------------------------------------------------------------------------------
 
-    def hear(self, message: TFMessage, *, is_static: bool) -> None:
+    def update(self, message: TFMessage, *, is_static: bool) -> None:
         """Take over the edges of a message; broken ones and our own are left out."""
         for stamped in message.transforms:
             stamped.header.frame_id = stamped.header.frame_id.lstrip("/")
@@ -115,12 +117,12 @@ class FrameTree:
     def _hear_static(self, child: str, parent: str, parent_from_child: np.ndarray) -> None:
         known = self._static.get(child)
         is_same = known is not None and known[0] == parent
-        if not (is_same and np.array_equal(known[1], parent_from_child)):
+        if not (is_same and np.array_equal(known[1], parent_from_child)):  # pyright: ignore[reportOptionalSubscript]
             self._static[child] = (parent, parent_from_child)
             self._static_version += 1
 
     def will_send(self, parent: str, child: str, stamp_ns: int) -> None:
-        """Announce an edge of ours: when it comes back it is not somebody else's."""
+        """Announce an edge of ours: when it comes back it is not another node's."""
         with self._changed:
             self._ours.setdefault((parent, child), deque(maxlen=_OUR_STAMPS)).append(stamp_ns)
 
@@ -131,7 +133,7 @@ class FrameTree:
             self._buffer.clear()
 
     def forget_silent(self, silent_s: float = _CACHE_S) -> None:
-        """Leave out the parents of moving frames that nobody has spoken of for this long."""
+        """Leave out the parents of moving frames that were not heard of for this long."""
         end_s = time.monotonic() - silent_s
         with self._changed:
             self._moving = {k: known for k, known in self._moving.items() if known[1] >= end_s}
@@ -172,7 +174,9 @@ class FrameTree:
             stamped = self._buffer.lookup_transform(target, source, Time(nanoseconds=stamp_ns))
         except TransformException as error:
             when = f"at {stamp_ns / 1e9:.3f} s" if stamp_ns else "at any time"
-            return LookUp(None, f"no transform from {source!r} to {target!r} {when} ({error})")
+            # tf2 leaves the text of some errors empty; their class says what it is.
+            why = str(error).strip() or type(error).__name__
+            return LookUp(None, f"no transform from {source!r} to {target!r} {when} ({why})")
         return LookUp(_matrix(stamped, is_answer=True))
 
     def parent(self, frame: str) -> str | None:
@@ -238,3 +242,101 @@ def _matrix(stamped: TransformStamped, *, is_answer: bool = False) -> np.ndarray
     matrix = quaternion_matrix(numbers[3:])
     matrix[:3, 3] = numbers[:3]
     return matrix
+
+
+_REMEDY = {
+    "odometry": "Use tf.mode anchored or none, or set frames.base to a frame without a parent.",
+    "inverse": "Give frames.level a name of its own, or use tf.mode none.",
+    "anchored": "Give frames.level a name of its own, or use tf.mode none.",
+}
+
+
+def needs_tf(settings: Settings) -> bool:
+    """Whether the node has to listen to TF at all."""
+    is_used = settings.tf.mode != "none" or bool(settings.frames.base)
+    is_measured = settings.scale.mode in ("odometry", "camera_height")
+    return is_used or is_measured or settings.needs_anchor
+
+
+def find_base(tree: FrameTree, optical: str, wanted: str, anchor: str = "") -> str:
+    """The frame that moves rigidly with the camera.
+
+    Args:
+        tree: what was heard on TF.
+        optical: frame of the image.
+        wanted: ``frames.base``; empty climbs static edges as far as they go.
+        anchor: the robot's fixed frame, at which climbing ends; empty where there is none.
+
+    Raises:
+        ConfigError: ``wanted`` is not reached from the optical frame along static edges.
+    """
+    chain = tree.static_ancestors(optical)
+    if not wanted:
+        return chain[max(chain.index(anchor) - 1, 0)] if anchor in chain else chain[-1]
+    if wanted not in chain:
+        raise ConfigError(
+            f"frames.base is {wanted!r}, but the static transforms above {optical!r} lead to "
+            f"{' -> '.join(chain)} only; expected an ancestor. Publish the camera's static "
+            "transforms, or change frames.base."
+        )
+    return wanted
+
+
+@dataclass(frozen=True)
+class Base:
+    """The frame that moves with the camera, as far as it is known."""
+
+    name: str = ""
+    """Empty when it is not known."""
+    camera_from_base: np.ndarray = field(default_factory=lambda: np.eye(4))
+    """(4, 4)"""
+    missing: str = ""
+    """Why it is not known."""
+
+
+def look_up_base(tree: FrameTree, optical: str, settings: Settings) -> Base:
+    """The base of the camera now, or why there is none."""
+    frames = settings.frames
+    if not optical:
+        return Base(
+            missing="header.frame_id of the image is empty; expected the optical frame's name. TF "
+            "and odometry are withheld: set the frame name in the camera driver."
+        )
+    # The level frame stands still; one that moves with the camera would be its own parent.
+    if frames.level in tree.static_ancestors(optical):
+        return Base(
+            missing=f"frames.level is {frames.level!r}, which moves with the image's frame "
+            f"{optical!r}; expected a name of its own. TF and odometry are withheld: change "
+            "frames.level, or the frame name in the camera driver."
+        )
+    anchor = frames.anchor if settings.needs_anchor else ""
+    try:
+        name = find_base(tree, optical, frames.base, anchor)
+    except ConfigError as error:
+        return Base(missing=f"{error} Until then TF and odometry are withheld.")
+    return Base(name, tree.camera_from_base(optical, name))
+
+
+def conflict(tree: FrameTree, parent: str, child: str, mode: str) -> str:
+    """Why broadcasting parent -> child would break the robot's tree; empty when it would not.
+
+    Args:
+        tree: what others broadcast; our own edges are not in it.
+        parent: of our edge.
+        child: of our edge.
+        mode: ``tf.mode``, for the advice.
+    """
+    other = tree.parent(child)
+    if other is not None:
+        return (
+            f"{child} already has parent {other}; expected a frame that no other node moves. "
+            f"{_REMEDY[mode]}"
+        )
+    chain = tree.ancestors(parent)
+    if child in chain:
+        loop = [parent, *chain[1 : chain.index(child) + 1], parent]
+        return (
+            f"broadcasting {parent} -> {child} would close the loop {' -> '.join(loop)}; expected "
+            f"a tree. {_REMEDY[mode]}"
+        )
+    return ""

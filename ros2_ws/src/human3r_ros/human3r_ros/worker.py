@@ -1,21 +1,174 @@
-"""The compute thread: owns the network, runs jobs from outside, and takes frames while it streams.
+"""The compute thread, and the queue of images it takes from.
 
-Everything that touches the network happens here, so no lock guards it.
+The worker owns the network, runs jobs from outside, and takes frames while it streams. Everything
+that touches the network happens there, so no lock guards it.
+
+The queue is a newest-frame slot or bounded. Everything received is accounted for, by cause:
+received == processed + rejected + every dropped_* + pending.
 """
 
 import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from typing import Any, TypeVar
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol, TypeVar
 
 from human3r.errors import Human3RError
-from human3r_ros.intake import Arrival, Intake
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """One image as it came, not yet decoded."""
+
+    data: bytes
+    """The serialised message."""
+    receive_ns: int
+    """Node clock at arrival."""
+    arrival_s: float = field(default_factory=time.monotonic)
+    """Steady clock at arrival."""
+
+
+@dataclass
+class Counters:
+    """Frames since activation, by outcome."""
+
+    received: int = 0
+    processed: int = 0
+    """Answered by the network and published."""
+    dropped_overwritten: int = 0
+    """A newer image replaced it, or the queue was full."""
+    dropped_rate: int = 0
+    dropped_stale: int = 0
+    dropped_order: int = 0
+    rejected: int = 0
+    """Bad input, and frames on which the network failed: taken, but without a result."""
+
+
+class CountedStream:
+    """Takes the images of one stream, and counts what becomes of each.
+
+    Attributes:
+        capacity: images that wait at most.
+    """
+
+    capacity = 1
+
+    def __init__(self, condition: threading.Condition | None = None) -> None:
+        """Nothing has come yet.
+
+        Args:
+            condition: guards the counters; None: one of its own.
+        """
+        self._condition = condition or threading.Condition()
+        self._counters = Counters()
+
+    def put(self, arrival: Arrival) -> bool:
+        """Store an image; never blocks; False when one was lost for want of room."""
+        raise NotImplementedError
+
+    def discard_before(self, jump_s: float) -> None:
+        """Drop what had arrived by then, counted as stale: time has jumped since.
+
+        Args:
+            jump_s: steady clock at the jump. What came later belongs to the new time.
+        """
+        raise NotImplementedError
+
+    def count(self, counter: str, number: int = 1) -> None:
+        """Add to the counter called ``counter``, for images that were taken."""
+        with self._condition:
+            setattr(self._counters, counter, getattr(self._counters, counter) + number)
+
+    def counters(self) -> Counters:
+        """A snapshot."""
+        with self._condition:
+            return replace(self._counters)
+
+
+class FrameQueue(CountedStream):
+    """Hands the newest frame (capacity 1) or the oldest of a few to one consumer."""
+
+    def __init__(self, capacity: int, *, keep_newest: bool) -> None:
+        """Prepare an empty queue.
+
+        Args:
+            capacity: frames waiting at most.
+            keep_newest: a full queue drops its oldest frame for the new one; otherwise it
+                refuses the new one, so that a replay keeps its beginning whole.
+        """
+        super().__init__()
+        self.capacity = capacity
+        self._keep_newest = keep_newest
+        self._waiting: deque[Arrival] = deque()
+        self._is_woken = False
+
+    def put(self, arrival: Arrival) -> bool:
+        """Store a frame; never blocks.
+
+        Returns:
+            False when a frame was lost because the queue was full.
+        """
+        with self._condition:
+            self._counters.received += 1
+            is_full = len(self._waiting) >= self.capacity
+            if is_full:
+                self._counters.dropped_overwritten += 1
+                if self._keep_newest:
+                    self._waiting.popleft()
+            if not is_full or self._keep_newest:
+                self._waiting.append(arrival)
+                self._condition.notify()
+            return not is_full
+
+    def take(self, timeout_s: float) -> Arrival | None:
+        """The next frame, or None after ``timeout_s`` or a ``wake``."""
+        with self._condition:
+            if not self._waiting and not self._is_woken:
+                self._condition.wait(timeout_s)
+            self._is_woken = False
+            return self._waiting.popleft() if self._waiting else None
+
+    def wake(self) -> None:
+        """Let the present ``take`` return, or the next one if none is waiting."""
+        with self._condition:
+            self._is_woken = True
+            self._condition.notify_all()
+
+    def discard_before(self, jump_s: float) -> None:
+        """As of the base."""
+        with self._condition:
+            kept = [arrival for arrival in self._waiting if arrival.arrival_s > jump_s]
+            self._counters.dropped_stale += len(self._waiting) - len(kept)
+            self._waiting = deque(kept)
+
+    @property
+    def pending(self) -> int:
+        """Frames waiting to be taken."""
+        with self._condition:
+            return len(self._waiting)
+
 
 _IDLE_S = 1.0
 T = TypeVar("T")
+
+
+Piece = TypeVar("Piece", covariant=True)
+
+
+class Source(Protocol[Piece]):
+    """What a stream takes its work from, one piece at a time."""
+
+    def take(self, timeout_s: float) -> Piece | None:
+        """The next piece, or None after ``timeout_s`` or a ``wake``."""
+        ...
+
+    def wake(self) -> None:
+        """Let the present ``take`` return, or the next one if none is waiting."""
+        ...
 
 
 class WorkerBusyError(Human3RError):
@@ -53,7 +206,7 @@ class Worker:
             self._jobs.put((job, future))
         stream = self._stream
         if stream is not None:
-            stream.intake.wake()
+            stream.queue.wake()
         return future
 
     def call(self, job: Callable[[], T], timeout_s: float | None = None) -> T:
@@ -70,11 +223,27 @@ class Worker:
                 "done. Try again later, or clean up and configure with a smaller network."
             ) from error
 
+    def call_unless(self, is_interrupted: Callable[[], bool], job: Callable[[], T]) -> T:
+        """As ``submit``, and wait; gives up when the process is to end.
+
+        Raises:
+            Human3RError: interrupted.
+        """
+        future = self.submit(job)
+        while True:
+            try:
+                return future.result(0.1)
+            except FutureTimeoutError:
+                if future.done():
+                    raise
+                if is_interrupted():
+                    raise Human3RError("configure was interrupted; expected to finish.") from None
+
     def stream(
-        self, intake: Intake, handle: Callable[[Arrival], None], idle: Callable[[], None]
+        self, queue: Source[T], handle: Callable[[T], None], idle: Callable[[], None]
     ) -> None:
-        """Take frames from ``intake``; ``idle`` is called once per second without one."""
-        self._stream = _Stream(intake, handle, idle)
+        """Take frames from ``queue``; ``idle`` is called once per second without one."""
+        self._stream = _Stream(queue, handle, idle)
         self.submit(_nothing)
 
     def pause(self, timeout_s: float) -> bool:
@@ -85,7 +254,7 @@ class Worker:
         """
         stream, self._stream = self._stream, None
         if stream is not None:
-            stream.intake.wake()
+            stream.queue.wake()
         try:
             self.call(_nothing, timeout_s)
         except WorkerBusyError:
@@ -106,7 +275,7 @@ class Worker:
                 self._is_closing = True
                 self._jobs.put(None)
         if stream is not None:
-            stream.intake.wake()
+            stream.queue.wake()
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
@@ -141,16 +310,16 @@ class Worker:
 
 class _Stream:
     def __init__(
-        self, intake: Intake, handle: Callable[[Arrival], None], idle: Callable[[], None]
+        self, queue: Source[Any], handle: Callable[[Any], None], idle: Callable[[], None]
     ) -> None:
-        self.intake = intake
+        self.queue = queue
         self._handle = handle
         self._idle = idle
         self._idle_at_s = time.monotonic() + _IDLE_S
 
     def advance(self) -> None:
         """One frame, or one idle report when its time has come."""
-        arrival = self.intake.take(max(0.0, self._idle_at_s - time.monotonic()))
+        arrival = self.queue.take(max(0.0, self._idle_at_s - time.monotonic()))
         if arrival is not None:
             self._handle(arrival)
         elif time.monotonic() >= self._idle_at_s:

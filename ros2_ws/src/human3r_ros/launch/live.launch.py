@@ -13,13 +13,14 @@ human3r.config.
 import sys
 from pathlib import Path
 
-from launch import LaunchDescription
+from launch import LaunchDescription  # pyright: ignore[reportAttributeAccessIssue]
 
 # Launch files are not importable as a package; the shared part lies beside this file.
 sys.path.insert(0, str(Path(__file__).parent))
 from _node_actions import (
     bridge_and_rviz,
     bridge_arguments,
+    checks,
     common_arguments,
     node_actions,
     node_arguments,
@@ -35,6 +36,7 @@ def generate_launch_description() -> LaunchDescription:
             *node_arguments(tf_mode="odometry"),
             *bridge_arguments(outputs=""),
             rviz_argument(),
+            checks(),
             *node_actions(),
             *bridge_and_rviz(),
         ]

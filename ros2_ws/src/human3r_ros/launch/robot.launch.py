@@ -5,20 +5,25 @@
 A Nav2 lifecycle manager of its own configures and activates the node. It holds no bond with it: a
 frame of the network may take longer than a heartbeat. ``manager:=false`` leaves the node to the
 robot's manager.
+
+``respawn:=true`` starts a node or bridge again that has ended unexpectedly. The manager, without a
+bond, does not notice; this file then configures and activates the new node itself.
 """
 
 import sys
 from pathlib import Path
 
-from launch import LaunchDescription
+from launch import LaunchDescription  # pyright: ignore[reportAttributeAccessIssue]
 from launch.actions import OpaqueFunction
 from launch_ros.actions import Node
 
 sys.path.insert(0, str(Path(__file__).parent))
 from _node_actions import (
     NODE,
+    Autostart,
     bridge_and_rviz,
     bridge_arguments,
+    checks,
     common_arguments,
     flag,
     make_node,
@@ -36,16 +41,27 @@ def generate_launch_description() -> LaunchDescription:
             *bridge_arguments(outputs="[hri, people]"),
             flag("manager", "true", "Start a lifecycle manager for the node."),
             flag("rviz", "false", "Show RViz here; view.launch.py shows it elsewhere."),
+            checks(_manager_package),
             OpaqueFunction(function=_node_and_manager),
             *bridge_and_rviz(),
         ]
     )
 
 
+def _manager_package(context) -> dict[str, str]:
+    if value_of(context, "manager") != "true":
+        return {}
+    return {"nav2_lifecycle_manager": "manager:=false"}
+
+
 def _node_and_manager(context) -> list:
     node = make_node(context)
     if value_of(context, "manager") != "true":
         return [node]
+    autostart = value_of(context, "autostart") == "true"
+    restarts = []
+    if autostart and value_of(context, "respawn") == "true":
+        restarts = [Autostart(node, [], is_managed=True).action()]
     manager = Node(
         package="nav2_lifecycle_manager",
         executable="lifecycle_manager",
@@ -53,7 +69,7 @@ def _node_and_manager(context) -> list:
         namespace=value_of(context, "namespace"),
         parameters=[
             {
-                "autostart": value_of(context, "autostart") == "true",
+                "autostart": autostart,
                 "node_names": [NODE],
                 "bond_timeout": 0.0,
                 "use_sim_time": value_of(context, "use_sim_time") == "true",
@@ -61,4 +77,4 @@ def _node_and_manager(context) -> list:
         ],
         output="screen",
     )
-    return [node, manager]
+    return [node, *restarts, manager]

@@ -10,10 +10,16 @@ already, add ``bridge:=false``.
 import sys
 from pathlib import Path
 
-from launch import LaunchDescription
+from launch import LaunchDescription  # pyright: ignore[reportAttributeAccessIssue]
 
 sys.path.insert(0, str(Path(__file__).parent))
-from _node_actions import bridge_and_rviz, bridge_arguments, common_arguments, rviz_argument
+from _node_actions import (
+    bridge_and_rviz,
+    bridge_arguments,
+    checks,
+    common_arguments,
+    rviz_argument,
+)
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -23,6 +29,7 @@ def generate_launch_description() -> LaunchDescription:
             *common_arguments(use_sim_time="false"),
             *bridge_arguments(outputs=""),
             rviz_argument(),
+            checks(),
             *bridge_and_rviz(),
         ]
     )

@@ -3,6 +3,7 @@
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from human3r.mapping.level import level_from_pitch
 from human3r.types import (
     BodyParameters,
     FrameEstimate,
@@ -55,5 +56,7 @@ def make_estimate(people=(), stamp_ns: int = 1_000_000_000, **changes) -> FrameE
         "world_from_camera": np.eye(4),
         "intrinsics": Intrinsics(15.0, 15.0, 8.0, 6.0, 16, 12),
         "people": tuple(people),
+        "estimated_focal_px": 15.0,
+        "level_from_world": level_from_pitch(0.0),
     }
     return FrameEstimate(**{**values, **changes})

@@ -34,7 +34,8 @@ def pipeline(model_files):
 
     weights, body = map(str, model_files)
     values = {"model.weights": weights, "model.body_model": body, "input.max_age_s": 0.0}
-    values |= {"model.device": "cpu", "odometry.source": "network"}
+    values |= {"model.device": "cpu"}
+    values |= {f"{part}.source": "network" for part in ("odometry", "people", "scene")}
     made = Pipeline.from_settings(Settings().replace(values))
     yield made
     made.close()
@@ -43,7 +44,7 @@ def pipeline(model_files):
 @pytest.fixture(scope="session")
 def chosen_domain():
     """Environment variables of a DDS domain of our own on the loopback interface."""
-    from human3r_ros.private_domain import private_environment
+    from human3r_ros.commands.private_domain import private_environment
 
     return private_environment()
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from human3r_msgs.msg import FrameStatus, HumanArray, SkeletonInfo
 from human3r_ros import convert
-from human3r_ros.lifecycle_client import LifecycleClient
+from human3r_ros.commands.lifecycle_client import LifecycleClient
 from human3r_ros.outputs import TOPICS
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
@@ -26,12 +26,14 @@ class NodeProcess(RunningProcess):
     """``human3r live`` with seeded weights, or without ``model_files`` with what comes along."""
 
     def __init__(self, folder: Path, environment, model_files, *arguments):
-        command = [sys.executable, "-m", "human3r_ros.live", "--image", "/cam/image"]
+        command = [sys.executable, "-m", "human3r_ros.commands.live", "--image", "/cam/image"]
         if model_files is not None:
             weights, body = model_files
             command += ["--weights", str(weights), "--body-model", str(body)]
-            # Seeded weights move their camera whatever they see; corners would stand still.
-            command += ["--set", "odometry.source=network"]
+            # Seeded weights move their camera whatever they see; features would stand still. Their
+            # focal length is none that a depth network could use.
+            for part in ("odometry", "people", "scene"):
+                command += ["--set", f"{part}.source=network"]
         # Tests share their machine; how long frames take is no reason to leave anything out.
         command += ["--set", "diagnostics.max_latency_s=0", *arguments]
         super().__init__(
@@ -54,6 +56,7 @@ class Bench(Peer):
     def __init__(self, *, transport: str = "raw", topic: str = "/cam/image"):
         super().__init__()
         self.order = []
+        self._sent = 0
         self._lock = threading.Lock()
         kind = Image if transport == "raw" else CompressedImage
         topic += "" if transport == "raw" else "/compressed"
@@ -95,7 +98,11 @@ class Bench(Peer):
 
     def send(self, pixels=None, stamp_ns=None, frame_id=FRAME, encoding="rgb8", **changes):
         """Publish one raw image; returns its stamp."""
-        pixels = scene() if pixels is None else pixels
+        if pixels is None:
+            pixels = scene()
+            # No camera sends the same image twice.
+            self._sent += 1
+            pixels[-1, -1] = self._sent % 256
         stamp_ns = self.now_ns() if stamp_ns is None else stamp_ns
         rows = pixels.reshape(len(pixels), -1)
         message = Image(

@@ -8,6 +8,8 @@ from human3r_ros import transforms
 from scipy.spatial.transform import Rotation
 from tf2_msgs.msg import TFMessage
 
+from human3r.mapping.level import level_from_pitch
+
 SECOND_NS = 1_000_000_000
 START_NS = 100 * SECOND_NS
 TF_PERIOD_NS = SECOND_NS // 20
@@ -38,7 +40,7 @@ class Drive:
         places = np.concatenate([np.zeros((1, 2)), np.cumsum(steps, axis=0)[:-1]])
         true = [pose([*place, 0.0], yaw) for place, yaw in zip(places, yaw_rad, strict=True)]
         self.base_from_camera = np.eye(4)
-        self.base_from_camera[:3, :3] = transforms.level_from_world(np.radians(15))[:3, :3]
+        self.base_from_camera[:3, :3] = level_from_pitch(np.radians(15))[:3, :3]
         self.base_from_camera[:3, 3] = [0.2, 0.0, 1.1]
         self.odom_from_base = drifted(true, np.eye(4), *odometry_drift)
         cameras = [matrix @ self.base_from_camera for matrix in true]

@@ -2,22 +2,24 @@ from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
-from human3r_ros.calibration import (
-    CalibrationCache,
-    calibration_from_info,
-    calibration_of_rectified,
-)
-from human3r_ros.depth_images import DepthImages
 from human3r_ros.inputs import Inputs
-from human3r_ros.intake import Counters, Intake
+from human3r_ros.robot_sources import DepthImages
 from human3r_ros.status import FrameReport
+from human3r_ros.worker import Counters, FrameQueue
 from scipy.spatial.transform import Rotation
 from sensor_msgs.msg import CameraInfo, RegionOfInterest
 from std_msgs.msg import Header
 
+from human3r.camera.calibration import (
+    CalibrationCache,
+    calibrated,
+    calibration_from_info,
+    calibration_of_rectified,
+)
+from human3r.camera.lens import Lens
 from human3r.config import Settings
-from human3r.errors import ConfigError
-from human3r.geometry.lens import Lens
+from human3r.errors import ConfigError, InputError
+from human3r.types import Intrinsics
 
 WIDTH, HEIGHT = 640, 480
 
@@ -228,8 +230,8 @@ def open_inputs(topic, **changes):
     """The subscriptions of a node whose image topic this is; what they say about the images."""
     node, cache = MagicMock(), CalibrationCache()
     node.resolve_topic_name.side_effect = lambda name: topic if name == "image" else f"/{name}"
-    intake = Intake(1, keep_newest=True)
-    inputs = Inputs(node, None, intake, cache, DepthImages(1000), lambda kind, text: None)
+    queue = FrameQueue(1, keep_newest=True)
+    inputs = Inputs(node, None, queue, cache, DepthImages(1000), lambda kind, text: None)
     inputs.open(Settings().replace({f"input.{name}": value for name, value in changes.items()}))
     return cache.uses_p
 
@@ -290,7 +292,7 @@ def test_the_widest_and_the_narrowest_camera_are_taken_and_can_be_reported(focal
     assert report.to_message(Counters()).focal_calibrated == pytest.approx(focal_px)
 
 
-@pytest.mark.parametrize("frame_id", ["x" * 129, "/cam", "a\nb", "a b"])
+@pytest.mark.parametrize("frame_id", ["x" * 129, "//cam", "a\nb", "a b"])
 def test_a_calibration_for_a_frame_name_that_no_image_may_have_is_refused(frame_id):
     cache = CalibrationCache()
     cache.store(info())
@@ -298,3 +300,54 @@ def test_a_calibration_for_a_frame_name_that_no_image_may_have_is_refused(frame_
     assert cache.frames() == ("cam",)
     assert "expected at most 128" in cache.refusal
     assert len(cache.refusal) < 300
+
+
+def test_a_calibration_without_a_size_is_that_of_the_image():
+    found = calibration_from_info(info(width=0, height=0), WIDTH, HEIGHT)
+    assert (found.intrinsics.fx, found.intrinsics.width_px) == (500, WIDTH)
+    assert "does not say of which size" in found.warnings[0]
+    cut = info(width=0, height=0, roi=RegionOfInterest(x_offset=9, width=100, height=100))
+    assert calibration_from_info(cut, 100, 100).intrinsics is None
+
+
+def test_k_column_by_column_is_read_as_it_is_meant():
+    by_column = info().k.reshape(3, 3).T.ravel()
+    found = calibration_from_info(info(k=by_column), WIDTH, HEIGHT)
+    assert (found.intrinsics.cx, found.intrinsics.cy) == (320, 240)
+    assert "column by column" in found.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("named", "meant", "numbers"),
+    [
+        *((name, "plumb_bob", 5) for name in ("PLUMB_BOB", "radtan", "brown_conrady", "plumb bob")),
+        *((name, "equidistant", 4) for name in ("fisheye", "Kannala_Brandt4", "Equidistant")),
+    ],
+)
+def test_models_are_known_by_their_other_names(named, meant, numbers):
+    d = [0.05] * numbers
+    make = CalibrationCache()
+    found = []
+    for model in (named, meant):
+        make.store(info(d=d, distortion_model=model))
+        found.append(make.for_image("cam", WIDTH, HEIGHT, undistort=True))
+    assert found[0].lens is not None
+    assert found[0].warnings == found[1].warnings
+    image = np.random.default_rng(0).integers(0, 255, (HEIGHT, WIDTH, 3), np.uint8)
+    straight = [one.without_distortion(image) for one in found]
+    np.testing.assert_array_equal(*straight)
+
+
+def test_a_calibration_file_serves_where_no_camera_info_comes():
+    cache = CalibrationCache()
+    cache.given = Intrinsics(600.0, 600.0, 319.5, 239.5, WIDTH, HEIGHT)
+    for policy in ("optional", "ignore", "required"):
+        settings = Settings().replace({"input.camera_info": policy}).input
+        found = calibrated(cache, settings, "cam", WIDTH // 2, HEIGHT // 2)
+        assert found.intrinsics.fx == 300.0
+        assert found.intrinsics.width_px == WIDTH // 2
+    cache.store(info())
+    found = calibrated(cache, Settings().input, "cam", WIDTH, HEIGHT)
+    assert found.intrinsics.fx == 500.0
+    with pytest.raises(InputError, match="aspect ratio"):
+        cache.of_file(WIDTH, WIDTH)

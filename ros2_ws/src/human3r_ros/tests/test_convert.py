@@ -9,11 +9,17 @@ from scipy.spatial.transform import Rotation
 
 from human3r.body import load_body_model
 from human3r.body.default import default_body_path
+from human3r.body.skeleton import FACE, published_joints
 from human3r.errors import BodyModelError
-from human3r.tracking.tracks import TrackedPerson, TrackState
-from human3r.tracking.visibility import Sight
-from human3r.types import BodyParameters, Intrinsics, PersonEstimate
-from ros2_ws.src.human3r_ros.tests.builders import make_person
+from human3r.types import (
+    BodyParameters,
+    Intrinsics,
+    PersonEstimate,
+    TrackedPerson,
+    TrackState,
+    Visibility,
+)
+from ros2_ws.src.human3r_ros.tests.builders import make_estimate, make_person
 from ros2_ws.src.human3r_ros.tests.outlet import through_cdr
 
 CAMERA = Intrinsics(60.0, 61.0, 31.5, 23.5, 64, 48)
@@ -53,7 +59,12 @@ def tracked(person, **changes):
 
 def human(one, stature_m, context):
     """One person's message."""
-    return convert.humans([one], [stature_m], context)[0]
+    return convert.humans([dataclasses.replace(one, stature_m=stature_m)], context)[0]
+
+
+def human_array(people, context):
+    """Everybody's message."""
+    return convert.human_array(make_estimate(frame_index=5, tracked=tuple(people)), context)
 
 
 def rows(values, width):
@@ -63,7 +74,7 @@ def rows(values, width):
 def test_the_skeleton_names_sixty_joints_and_the_joint_each_moves_with(skeleton, body_model):
     message = through_cdr(convert.skeleton_message(skeleton, 5))
     assert len(message.joint_names) == len(message.joint_parents) == 60
-    assert list(message.joint_names[55:]) == list(bodies.LANDMARKS)
+    assert list(message.joint_names[55:]) == list(FACE)
     assert message.joint_names[0] == "pelvis"
     assert message.joint_parents[0] == -1
     assert all(0 <= parent < 55 for parent in message.joint_parents[1:])
@@ -84,12 +95,12 @@ def test_the_skeleton_id_changes_with_its_content_only(body_model, skeleton):
 
 def test_a_body_model_without_a_face_is_refused():
     with pytest.raises(BodyModelError, match="nose"):
-        bodies.published_joints(tuple(f"joint{i}" for i in range(55)))
+        published_joints(tuple(f"joint{i}" for i in range(55)))
 
 
 def test_stamp_and_frame_are_those_of_the_image_bit_for_bit(context, body_model):
     people = [make_person(body_model)]
-    message = convert.human_array(5, list(map(tracked, people)), [1.7], [], context)
+    message = human_array(map(tracked, people), context)
     assert (message.header.stamp.sec, message.header.stamp.nanosec) == (12, 34)
     assert message.header.frame_id == "optical"
     assert (message.image_width, message.image_height) == (64, 48)
@@ -132,10 +143,14 @@ def test_people_converted_together_are_those_converted_alone(context, body_model
     context = dataclasses.replace(context, raw_from_image=bend)
     depths_m = [3.0, 0.8, -5.0, 20.0]
     people = [
-        tracked(make_person(body_model, seed=seed, depth_m=depth_m), number=seed)
+        tracked(
+            make_person(body_model, seed=seed, depth_m=depth_m),
+            number=seed,
+            stature_m=1.5 + 0.1 * seed,
+        )
         for seed, depth_m in enumerate(depths_m)
     ]
-    together = convert.humans(people, [1.5, 1.6, 1.7, 1.8], context)
+    together = convert.humans(people, context)
     for number, message in enumerate(together):
         alone = human(people[number], 1.5 + 0.1 * number, context)
         assert message.id == alone.id
@@ -292,15 +307,12 @@ def test_a_known_velocity_is_valid(context, body_model):
 
 
 def test_what_is_seen_belongs_to_the_measured_who_come_first(context, body_model):
+    joints = np.array([1, 0, np.nan] * 20, np.float32)
     people = [
-        tracked(make_person(body_model)),
+        tracked(make_person(body_model), visibility=Visibility(joints, 0.25)),
         tracked(make_person(body_model), number=8, state=TrackState.COASTING),
     ]
-    joints = np.array([1, 0, np.nan] * 20, np.float32)
-    sights = [Sight(joints, 0.25)]
-    measured, coasting = through_cdr(
-        convert.human_array(5, people, [1.7, 1.8], sights, context)
-    ).humans
+    measured, coasting = through_cdr(human_array(people, context)).humans
     assert np.array_equal(np.asarray(measured.joint_visibility), joints, equal_nan=True)
     assert measured.scene_agreement == 0.25
     assert len(coasting.joint_visibility) == 0
@@ -346,19 +358,22 @@ def test_the_frames_of_a_standing_body_point_as_rep155_says(context):
 
 
 def test_nobody_is_an_empty_list_with_everything_else_filled_in(context):
-    message = through_cdr(convert.human_array(5, [], [], [], context))
+    message = through_cdr(human_array([], context))
     assert len(message.humans) == 0
     assert message.camera_pose_valid
     assert message.camera_pose.orientation.w == 1.0
     assert message.scale == 1.0
 
 
-def test_odometry_carries_constant_pose_and_unknown_twist_covariance():
+@pytest.mark.parametrize(
+    ("window_s", "twist"), [(0.5, [0.08] * 3 + [0.02] * 3), (None, [1e6] * 6), (1e-9, [1e6] * 6)]
+)
+def test_odometry_carries_a_constant_pose_covariance_and_that_of_its_difference(window_s, twist):
     message = through_cdr(
-        convert.odometry(7, "level", "base", np.eye(4), np.arange(6.0), (0.1, 0.05))
+        convert.odometry(7, "level", "base", np.eye(4), np.arange(6.0), (0.1, 0.05), window_s)
     )
     diagonal = np.asarray(message.pose.covariance).reshape(6, 6).diagonal()
     assert np.allclose(diagonal, [0.01] * 3 + [0.0025] * 3)
-    assert message.twist.covariance[0] == -1.0
+    assert np.allclose(np.asarray(message.twist.covariance).reshape(6, 6).diagonal(), twist)
     assert (message.twist.twist.linear.y, message.twist.twist.angular.z) == (1.0, 5.0)
     assert (message.header.frame_id, message.child_frame_id) == ("level", "base")

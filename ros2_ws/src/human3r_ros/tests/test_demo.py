@@ -6,12 +6,14 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 
 import pytest
-from human3r_ros import demo_folder, demo_inputs, report
-from human3r_ros.child import Child, ChildFailedError, wait_until
-from human3r_ros.demo_folder import DemoFolder
+from human3r_ros.commands import demo_inputs, report
+from human3r_ros.commands.child import Child, ChildFailedError, wait_until
+from human3r_ros.commands.demo_folder import DemoFolder
 
+from human3r.atomic import is_running
 from human3r.errors import OutputError, WeightsError
 
 
@@ -19,47 +21,63 @@ def names(folder):
     return sorted(entry.name for entry in folder.iterdir())
 
 
-def test_a_result_appears_only_when_published(tmp_path):
-    folder = DemoFolder(tmp_path / "demo")
-    (folder.result / "view.png").write_bytes(b"picture")
-    assert not (tmp_path / "demo").exists()
-    folder.publish({"people": 3})
-    folder.discard()
+def test_a_result_appears_only_when_it_is_complete(tmp_path):
+    with DemoFolder(tmp_path / "demo") as folder:
+        (folder.part / "view.png").write_bytes(b"picture")
+        (folder.work / "node.log").write_text("words")
+        folder.write_summary({"people": 3})
+        assert not (tmp_path / "demo").exists()
     assert names(tmp_path) == ["demo"]
     assert names(tmp_path / "demo") == ["summary.json", "view.png"]
     assert json.loads((tmp_path / "demo" / "summary.json").read_text())["people"] == 3
 
 
-def test_a_discarded_result_leaves_nothing(tmp_path):
-    folder = DemoFolder(tmp_path / "out" / "demo")
-    (folder.result / "view.png").write_bytes(b"picture")
-    folder.discard()
+def fail(folder):
+    with suppress(KeyboardInterrupt), folder:
+        (folder.part / "view.png").write_bytes(b"picture")
+        raise KeyboardInterrupt
+
+
+def test_a_failed_demonstration_leaves_nothing(tmp_path):
+    fail(DemoFolder(tmp_path / "out" / "demo"))
     assert names(tmp_path / "out") == []
 
 
 def test_an_earlier_result_cannot_pass_for_a_failed_run(tmp_path):
-    first = DemoFolder(tmp_path / "demo")
-    first.publish({})
-    first.discard()
-    second = DemoFolder(tmp_path / "demo")
-    assert not (tmp_path / "demo").exists()
-    second.discard()
+    with DemoFolder(tmp_path / "demo") as first:
+        first.write_summary({})
+    fail(DemoFolder(tmp_path / "demo"))
     assert names(tmp_path) == []
+
+
+def test_a_name_that_was_taken_meanwhile_costs_no_result(tmp_path):
+    with DemoFolder(tmp_path / "demo") as folder:
+        folder.write_summary({})
+        (tmp_path / "demo").mkdir()
+        (tmp_path / "demo" / "thesis.tex").write_text("years of work")
+    assert folder.path == tmp_path / "demo-2"
+    assert names(tmp_path) == ["demo", "demo-2"]
+    assert names(tmp_path / "demo") == ["thesis.tex"]
+    assert names(tmp_path / "demo-2") == ["summary.json"]
 
 
 def test_a_folder_of_somebody_else_is_refused_and_untouched(tmp_path):
     (tmp_path / "demo").mkdir()
     (tmp_path / "demo" / "thesis.tex").write_text("years of work")
-    with pytest.raises(OutputError, match="no earlier result of the demo"):
-        DemoFolder(tmp_path / "demo")
+    with (
+        pytest.raises(OutputError, match="no earlier result of the demo"),
+        DemoFolder(tmp_path / "demo"),
+    ):
+        pass
     assert names(tmp_path / "demo") == ["thesis.tex"]
 
 
 def test_a_number_that_is_no_number_is_not_written_as_a_result(tmp_path):
-    folder = DemoFolder(tmp_path / "demo")
-    with pytest.raises(ValueError, match="JSON compliant"):
-        folder.publish({"rate_hz": float("nan")})
-    folder.discard()
+    with (
+        pytest.raises(ValueError, match="JSON compliant"),
+        DemoFolder(tmp_path / "demo") as folder,
+    ):
+        folder.write_summary({"rate_hz": float("nan")})
     assert names(tmp_path) == []
 
 
@@ -69,14 +87,17 @@ def test_leftovers_of_killed_runs_are_removed_but_not_those_of_running_ones(tmp_
     (tmp_path / f".demo.{dead.pid}.abc.part").mkdir()
     (tmp_path / f".demo.{os.getppid()}.abc.part").mkdir()
     (tmp_path / f".other.{dead.pid}.abc.part").mkdir()
-    DemoFolder(tmp_path / "demo").discard()
+    fail(DemoFolder(tmp_path / "demo"))
     assert names(tmp_path) == [f".demo.{os.getppid()}.abc.part", f".other.{dead.pid}.abc.part"]
 
 
 def test_an_unwritable_place_is_an_output_error(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match="cannot be written"):
-        DemoFolder(tmp_path / "file" / "demo")
+    with (
+        pytest.raises(OutputError, match="cannot be written"),
+        DemoFolder(tmp_path / "file" / "demo"),
+    ):
+        pass
 
 
 def child(tmp_path, *arguments):
@@ -103,7 +124,7 @@ def test_a_killed_child_is_reported_with_the_signal(tmp_path, loopback):
 def test_a_child_dies_with_its_parent(tmp_path, loopback):
     """Even when the parent is killed and cannot clean up."""
     code = (
-        "import sys, time; from pathlib import Path; from human3r_ros.child import Child\n"
+        "import sys, time; from pathlib import Path; from human3r_ros.commands.child import Child\n"
         "made = Child('helper', ['record', '--out', sys.argv[1] + '/bag', '/a'],"
         " Path(sys.argv[1]) / 'log', {})\n"
         "print(made.pid, flush=True); time.sleep(60)"
@@ -121,14 +142,14 @@ def test_a_child_dies_with_its_parent(tmp_path, loopback):
         time.sleep(0.05)
     parent.kill()
     parent.communicate()
-    while demo_folder.is_running(pid):
+    while is_running(pid):
         assert time.monotonic() < end_s
         time.sleep(0.05)
 
 
 @pytest.fixture
 def loopback():
-    from human3r_ros.private_domain import private_environment
+    from human3r_ros.commands.private_domain import private_environment
 
     return private_environment()
 
@@ -147,7 +168,7 @@ def test_percentiles_leave_out_what_is_unknown():
 
 def test_foreign_weights_are_refused(tmp_path):
     (tmp_path / "weights.pth").write_bytes(b"PK\x03\x04")
-    with pytest.raises(WeightsError, match="expected safetensors"):
+    with pytest.raises(WeightsError, match="expected weights written by human3r"):
         demo_inputs.find_model(str(tmp_path / "weights.pth"), "")
 
 
@@ -159,7 +180,7 @@ def test_foreign_weights_are_refused(tmp_path):
     ],
 )
 def test_senseless_numbers_are_wrong_use_and_leave_nothing(tmp_path, argument, capsys):
-    from human3r_ros import demo
+    from human3r_ros.commands import demo
 
     with pytest.raises(SystemExit) as caught:
         demo.main(["absent.mp4", "--out", str(tmp_path / "demo"), argument])
@@ -167,3 +188,22 @@ def test_senseless_numbers_are_wrong_use_and_leave_nothing(tmp_path, argument, c
     name, value = argument.split("=")
     assert f"argument {name}: {value} is not " in capsys.readouterr().err
     assert names(tmp_path) == []
+
+
+def test_the_users_settings_win_over_those_of_the_demonstration(tmp_path, caplog):
+    from human3r_ros.commands import demo
+
+    file = tmp_path / "my.yaml"
+    file.write_text("scene: {voxel_m: 0.1}\ntf: {mode: anchored}\n")
+    words = ["--settings", str(file), "--set", "diagnostics.max_latency_s=2", "--compressed"]
+    model, settings = demo._model_and_settings(demo._parser().parse_args(words))
+    assert (settings.scene.voxel_m, settings.tf.mode) == (0.1, "anchored")
+    assert settings.diagnostics.max_latency_s == 2.0
+    assert settings.input.transport == "compressed"
+    assert (settings.model.weights, settings.model.body_model) == (
+        str(model.weights),
+        str(model.body),
+    )
+    _, settings = demo._model_and_settings(demo._parser().parse_args(["--set", "map.voxel_m=0.1"]))
+    assert (settings.tf.mode, settings.diagnostics.max_latency_s) == ("odometry", 0.0)
+    assert not caplog.messages

@@ -4,7 +4,7 @@ import math
 from dataclasses import replace
 
 import pytest
-from human3r_ros.diagnostic_facts import (
+from human3r_ros.diagnostics.facts import (
     ERROR,
     OK,
     WARN,
@@ -13,12 +13,14 @@ from human3r_ros.diagnostic_facts import (
     InputFacts,
     LatestFrame,
 )
-from human3r_ros.diagnostic_rules import judge
-from human3r_ros.frame_window import FrameRecord, FrameWindow, last_row
-from human3r_ros.intake import Counters
+from human3r_ros.diagnostics.frame_window import FrameRecord, FrameWindow, last_row
+from human3r_ros.diagnostics.rules import judge
 from human3r_ros.placement import PlacementState
+from human3r_ros.scene_outputs import shed_text
+from human3r_ros.worker import Counters
 
 from human3r.config import Settings
+from human3r.streaming.content import UNSEEN
 
 NOW_S = 1000.0
 PARTS = ["input", "inference", "people", "frames", "gpu", "outputs"]
@@ -32,7 +34,7 @@ def place(conflict="", waiting=""):
     return PlacementState("odometry", "human3r_odom", "base", 1, conflict, waiting, 0.2)
 
 
-def frames(rate_hz=10.0, span_s=9.9, fate="processed", lost_per_frame=0, **changes):
+def frames(rate_hz=10.0, span_s=9.9, outcome="processed", lost_per_frame=0, **changes):
     """Frames at a steady rate up to now."""
     count = int(span_s * rate_hz)
     records = []
@@ -41,7 +43,7 @@ def frames(rate_hz=10.0, span_s=9.9, fate="processed", lost_per_frame=0, **chang
         records.append(
             FrameRecord(
                 at_s=NOW_S - (count - 1 - number) / rate_hz,
-                fate=fate,
+                outcome=outcome,
                 counters=Counters(
                     received=number + lost, processed=number, dropped_overwritten=lost
                 ),
@@ -109,34 +111,43 @@ def test_silence_names_the_publishers_or_that_there_are_none():
     message = parts(input=images(3.0))["input"].message
     assert "no image on /cam/image for 3.0 s" in message
     assert "/camera publishes it" in message
-    assert "Nobody publishes it" in parts(input=images(3.0, ()))["input"].message
+    assert "It has no publisher" in parts(input=images(3.0, ()))["input"].message
 
 
-@pytest.mark.parametrize("fate", ["rejected", "dropped_stale", "dropped_order"])
+@pytest.mark.parametrize("outcome", ["rejected", "dropped_stale", "dropped_order"])
 @pytest.mark.parametrize(("seconds", "level"), [(0.8, OK), (1.2, ERROR)])
-def test_a_second_of_nothing_but_unusable_images_is_an_error(fate, seconds, level):
+def test_a_second_of_nothing_but_unusable_images_is_an_error(outcome, seconds, level):
     good = frames()[:-20]
-    bad = frames(span_s=seconds + 0.1, fate=fate, message="encoding is mono16")
+    bad = frames(span_s=seconds + 0.1, outcome=outcome, message="encoding is mono16")
     found = parts(records=good + bad)["input"]
     assert found.level == level
     assert ("encoding is mono16" in found.message) == (level == ERROR)
 
 
+@pytest.mark.parametrize("outcome", ["rejected", "dropped_stale", "dropped_order"])
+def test_where_no_image_can_be_used_a_faster_machine_is_not_what_is_missing(outcome):
+    records = frames(span_s=9.0, outcome=outcome, message="stamp is 0")
+    assert parts(records=records)["inference"].level == OK
+    assert "stamp is 0" in parts(records=records)["input"].message
+
+
 def test_a_good_image_among_the_bad_ones_is_no_error():
-    records = frames(fate="rejected")
-    records[-3] = replace(records[-3], fate="processed")
+    records = frames(outcome="rejected")
+    records[-3] = replace(records[-3], outcome="processed")
     assert parts(records=records)["input"].level == OK
 
 
 def test_frames_left_out_by_the_rate_limit_neither_make_nor_break_a_row():
-    assert parts(records=frames(fate="dropped_rate"))["input"].level == OK
-    mixed = [replace(r, fate=("rejected", "dropped_rate")[i % 2]) for i, r in enumerate(frames())]
+    assert parts(records=frames(outcome="dropped_rate"))["input"].level == OK
+    mixed = [
+        replace(r, outcome=("rejected", "dropped_rate")[i % 2]) for i, r in enumerate(frames())
+    ]
     assert parts(records=mixed)["input"].level == ERROR
 
 
 def test_an_image_without_stamp_is_an_error_at_once():
     records = frames()
-    records[-2] = replace(records[-2], fate="rejected", has_stamp=False, message="stamp is 0 ns")
+    records[-2] = replace(records[-2], outcome="rejected", has_stamp=False, message="stamp is 0 ns")
     found = parts(records=records)["input"]
     assert (found.level, found.message) == (ERROR, "stamp is 0 ns")
 
@@ -146,7 +157,7 @@ def test_an_image_without_stamp_is_an_error_at_once():
     [
         ("stamp", WARN),
         ("focal", WARN),
-        ("constant", WARN),
+        ("blank", WARN),
         ("clock", WARN),
         (("calibration", "distortion"), WARN),
         (("subscription", "/cam/image"), WARN),
@@ -194,6 +205,10 @@ def test_the_rate_is_not_judged_before_five_seconds_nor_without_images_nor_when_
 
 def test_a_slow_camera_is_told_from_a_slow_network():
     assert "Only 1.0 images per second arrive" in parts(records=frames(1.0))["inference"].message
+    # Of two images per second one is answered: a faster camera would not help.
+    slow = parts(records=frames(1.0, lost_per_frame=1))["inference"].message
+    assert "Use a smaller network" in slow
+    assert "raise the camera's rate" not in slow
     message = parts(records=frames(1.0, lost_per_frame=9))["inference"].message
     assert "Use a smaller network" in message
 
@@ -230,7 +245,7 @@ def test_more_than_half_of_the_images_lost_is_a_warning(lost, level):
 def test_failures_in_a_row_are_an_error(count, level):
     records = frames()
     for index in range(-count, 0):
-        records[index] = replace(records[index], fate="failed", message="not finite")
+        records[index] = replace(records[index], outcome="failed", message="not finite")
     found = parts(records=records)["inference"]
     assert found.level == level
     assert ("2 frames failed in a row: not finite" in found.message) == (level == ERROR)
@@ -304,10 +319,17 @@ def test_the_processor_is_named_where_there_is_no_gpu():
 
 def test_shed_outputs_are_a_warning_in_two_parts():
     records = frames()
-    records[-1] = replace(records[-1], fate="degraded", message="meshes are left out")
+    text = shed_text(["meshes"], Settings())
+    records[-1] = replace(records[-1], outcome="degraded", message=text)
     found = parts(records=records)
-    assert (found["outputs"].level, found["outputs"].message) == (WARN, "meshes are left out")
+    assert (found["outputs"].level, found["outputs"].message) == (WARN, text)
     assert found["inference"].level == WARN
+
+
+def test_an_image_from_which_nothing_is_known_is_not_called_a_slow_machine():
+    records = frames(outcome="degraded", message=UNSEEN["blank"])
+    found = parts(records=records)
+    assert (found["outputs"].level, found["inference"].level) == (OK, OK)
 
 
 def test_outputs_say_who_listens_and_how_much():
@@ -332,8 +354,8 @@ def test_the_window_forgets_after_ten_seconds_and_is_bounded():
 
 
 def test_a_row_ends_where_another_fate_begins():
-    fates = ("rejected", "processed", "failed", "dropped_rate", "failed")
-    records = [FrameRecord(float(at_s), fate) for at_s, fate in enumerate(fates)]
+    outcomes = ("rejected", "processed", "failed", "dropped_rate", "failed")
+    records = [FrameRecord(float(at_s), outcome) for at_s, outcome in enumerate(outcomes)]
     row = last_row(records, frozenset(("failed",)))
     assert [record.at_s for record in row] == [2.0, 4.0]
     assert last_row(records, frozenset(("rejected",))) == []

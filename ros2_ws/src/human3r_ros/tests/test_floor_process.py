@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from human3r_lab.clip_errors import demo_truth
 from human3r_msgs.msg import FrameStatus
 from human3r_ros import convert
 
-from human3r.demo_clip import demo_truth
 from human3r.io import open_source
 from ros2_ws.src.human3r_ros.tests.node_process import FRAME, running_node
 
@@ -31,6 +31,7 @@ def degrees_between(a, b):
     return np.degrees(np.arccos(np.clip(a @ b / np.linalg.norm(a) / np.linalg.norm(b), -1, 1)))
 
 
+@pytest.mark.slow
 def test_the_floor_in_a_recording_makes_the_level_frame(bench):
     """It is found under people's feet while they walk about; until then nothing is level."""
     truth = demo_truth()[::EVERY]

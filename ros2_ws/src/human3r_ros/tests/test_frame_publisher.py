@@ -10,13 +10,19 @@ import pytest
 from human3r_ros import convert
 from human3r_ros.frame_publisher import FramePublisher
 from human3r_ros.placement import Placement
-from human3r_ros.tracks import TrackBook
 from human3r_ros.transforms import FrameTree
 from rclpy.serialization import serialize_message
 
 from human3r.config import Settings
+from human3r.mapping.level import LevelFrame
 from human3r.model.weights_file import sha256_of
-from human3r.tracking.covariance_file import covariance_path, write_covariance
+from human3r.streaming.people import StreamPeople
+from human3r.tracking.covariance_file import (
+    covariance_path,
+    find_covariance,
+    write_covariance,
+)
+from human3r.tracking.tracks import Tracker
 from human3r.tracking.uncertainty import CovarianceModel, SpreadModel
 from human3r.types import Frame, Intrinsics, PointSet
 from ros2_ws.src.human3r_ros.tests.builders import make_estimate, make_person
@@ -43,17 +49,23 @@ class Stage:
             body_model=body_model,
             points=lambda estimate, labels, is_sure: self.made.append("points") or nothing,
             scene_points=lambda estimate, is_sure: self.made.append("scene") or nothing,
-            statures_m=lambda estimate: [1.5 + person.track_id for person in estimate.people],
         )
-        placement = Placement(FrameTree(), self.outlet, self.settings)
-        self.publisher = FramePublisher(pipeline, self.outlet, placement, TrackBook())
+        weights = self.settings.model.weights
+        self.people = StreamPeople(body_model, Tracker(), find_covariance(weights, sha256_of))
+        placement = Placement(FrameTree(), self.outlet, LevelFrame(self.settings), self.settings)
+        self.placement = placement
+        self.publisher = FramePublisher(pipeline, self.outlet, placement)
 
     def publish(self, *people, **changes):
         """One more frame; returns its people as messages."""
         self.count += 1
         stamp_ns = 10**9 + self.count * FRAME_NS
-        estimate = make_estimate(people, stamp_ns, frame_index=self.count, **changes)
+        estimate = make_estimate(
+            people, stamp_ns, frame_index=self.count, calibrated=CAMERA, **changes
+        )
+        estimate = self.people.update(estimate, self.settings)
         frame = Frame(np.zeros((48, 64, 3), np.uint8), stamp_ns, CAMERA, "optical")
+        frame = self.placement.located(frame, self.settings)
         self.said = self.publisher.publish(frame, estimate, self.settings)
         return self.outlet.of("humans")[-1].humans
 
@@ -80,13 +92,32 @@ def test_the_transform_comes_first_and_people_before_what_is_large(stage, body_m
     names = [name for name, _ in stage.outlet.sent]
     assert names[:3] == ["tf", "humans", "odometry"]
     large = {"depth_info", "depth", "confidence", "mask", "labels", "points", "scene", "meshes"}
-    assert set(names[3:]) == large
+    assert set(names[3:]) == large | {"color", "color_info"}
     stamps = {
         convert.ns_from_time(message.header.stamp)
         for name, message in stage.outlet.sent
         if name != "tf"
     }
     assert stamps == {10**9 + FRAME_NS}
+
+
+def test_a_pose_that_is_not_known_is_neither_broadcast_nor_odometry(stage, body_model):
+    stage.publish(make_person(body_model), level_from_world=None)
+    stage.publish(make_person(body_model), world_from_camera=np.full((4, 4), np.nan))
+    names = {name for name, _ in stage.outlet.sent}
+    assert names & {"tf", "odometry", "map"} == set()
+    assert {"humans", "points"} <= names
+
+
+def test_odometry_says_what_the_path_may_be_off_by(stage):
+    stage.publish()
+    covariance = np.diag([1.0, 2.0, 3.0, 0.1, 0.2, 0.3])
+    stage.publish(camera_covariance=covariance)
+    constant, grown = (
+        np.reshape(message.pose.covariance, (6, 6)) for message in stage.outlet.of("odometry")
+    )
+    # The world is the first camera's frame: x right, y down, z ahead; level has x ahead, z up.
+    assert np.allclose(np.diag(grown - constant), [3.0, 1.0, 2.0, 0.3, 0.1, 0.2])
 
 
 def test_nobody_listens_nothing_is_made(stage, body_model):

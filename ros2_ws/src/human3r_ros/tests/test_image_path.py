@@ -4,19 +4,18 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from human3r_ros import admission, convert
-from human3r_ros.calibration import CalibrationCache
-from human3r_ros.depth_images import DepthImages
+from human3r_ros import convert, frame_filter
 from human3r_ros.inputs import Inputs
-from human3r_ros.intake import Arrival, Intake
-from human3r_ros.notices import Notices
 from human3r_ros.placement import Placement
-from human3r_ros.processor import StreamProcessor, Surroundings
-from human3r_ros.tracks import TrackBook
+from human3r_ros.processor import ProcessorContext, StreamProcessor
+from human3r_ros.robot_sources import DepthImages
+from human3r_ros.throttled_log import ThrottledLog
 from human3r_ros.transforms import FrameTree
+from human3r_ros.worker import Arrival, FrameQueue
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import Image
 
+from human3r.camera.calibration import CalibrationCache
 from human3r.config import Settings
 from human3r.streaming import preprocess
 from ros2_ws.src.human3r_ros.tests.node_process import SECOND_NS, scene
@@ -29,16 +28,15 @@ T0 = 1000 * SECOND_NS
 def processor(pipeline):
     pipeline.reset()
     outlet = Outlet(is_listening=False)
-    around = Surroundings(
+    around = ProcessorContext(
         settings=lambda: pipeline.settings,
         now_ns=lambda: T0,
         is_simulated=lambda: False,
-        notices=Notices(lambda text: None),
+        throttled_log=ThrottledLog(lambda text: None),
         on_fault=lambda reason: None,
         calibrations=CalibrationCache(),
-        tracks=TrackBook(),
     )
-    placement = Placement(FrameTree(), outlet, pipeline.settings)
+    placement = Placement(FrameTree(), outlet, pipeline.level, pipeline.settings)
     return StreamProcessor(pipeline, outlet, placement, around)
 
 
@@ -70,22 +68,22 @@ def image_bytes(stamp_ns):
 
 
 def test_an_image_that_is_dropped_is_never_decoded(processor, monkeypatch):
-    read = Spy(monkeypatch, admission, "deserialize_message")
-    decoded = Spy(monkeypatch, admission, "decode_image")
-    intake = Intake(1, keep_newest=True)
-    processor.begin(intake, reset=True)
+    read = Spy(monkeypatch, frame_filter, "deserialize_message")
+    decoded = Spy(monkeypatch, frame_filter, "rgb_from_message")
+    queue = FrameQueue(1, keep_newest=True)
+    processor.begin(queue, reset=True)
     sent = [image_bytes(T0 + number) for number in range(4)]
     for data in sent:
-        intake.put(Arrival(data, T0))
-    processor.handle(intake.take(0.0))
+        queue.put(Arrival(data, T0))
+    processor.handle(queue.take(0.0))
     assert [data is sent[-1] for data in read.given] == [True]
     assert len(decoded.given) == 1
     # Of an image that comes too late the header is read, the pixels are not.
-    intake.put(Arrival(sent[0], T0))
-    processor.handle(intake.take(0.0))
+    queue.put(Arrival(sent[0], T0))
+    processor.handle(queue.take(0.0))
     assert len(read.given) == 2
     assert len(decoded.given) == 1
-    counters = intake.counters()
+    counters = queue.counters()
     assert (counters.dropped_overwritten, counters.dropped_order) == (3, 1)
     assert (counters.received, counters.processed) == (5, 1)
 
@@ -94,7 +92,7 @@ def test_bytes_wait_as_they_came():
     made = {}
 
     def create_subscription(kind, topic, callback, profile, **options):
-        made[topic] = (callback, options["raw"])
+        made[topic] = (callback, options.get("raw", False))
         return SimpleNamespace(topic_name=topic)
 
     clock = SimpleNamespace(now=lambda: SimpleNamespace(nanoseconds=T0))
@@ -102,16 +100,17 @@ def test_bytes_wait_as_they_came():
         resolve_topic_name=lambda name: f"/{name}",
         create_subscription=create_subscription,
         get_clock=lambda: clock,
+        get_publishers_info_by_topic=lambda topic: [],
     )
-    intake = Intake(1, keep_newest=True)
+    queue = FrameQueue(1, keep_newest=True)
     depths = DepthImages(max_pixels=1000)
-    inputs = Inputs(node, None, intake, CalibrationCache(), depths, lambda kind, text: None)
+    inputs = Inputs(node, None, queue, CalibrationCache(), depths, lambda kind, text: None)
     inputs.open(Settings())
     callback, is_raw = made["/image"]
     assert is_raw
     data = image_bytes(T0)
     callback(data)
-    assert intake.take(0.0).data is data
+    assert queue.take(0.0).data is data
 
 
 def test_the_pixels_that_arrive_are_those_that_are_resized(processor, monkeypatch):

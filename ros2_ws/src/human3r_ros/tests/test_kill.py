@@ -58,6 +58,7 @@ def world(private_domain, model_files, tmp_path):
             item.process.wait(10)
 
 
+@pytest.mark.slow
 def test_bridge_and_node_are_killed_and_their_successors_taken_up(world):
     bench = world.bench
     world = world()

@@ -9,15 +9,14 @@ import trimesh
 from human3r_msgs.msg import Human, HumanArray
 from human3r_ros import convert
 from human3r_ros.map_output import MapOutput, map_path
-from human3r_ros.scene_outputs import SceneFrame, SceneOutputs, level_pose
-from human3r_ros.shedding import GROUPS
+from human3r_ros.scene_outputs import GROUPS, SceneFrame, SceneOutputs
+from PIL import Image
 from sensor_msgs_py import point_cloud2
 
 from human3r.config import Settings
 from human3r.errors import InputError, OutputError
 from human3r.mapping.points import select_points, select_static_points
-from human3r.tracking.tracks import TrackedPerson, TrackState
-from human3r.types import ImageGeometry, Intrinsics, PointSet
+from human3r.types import ImageGeometry, Intrinsics, PointSet, TrackedPerson, TrackState
 from ros2_ws.src.human3r_ros.tests.builders import make_estimate, make_person
 from ros2_ws.src.human3r_ros.tests.outlet import Outlet
 
@@ -73,8 +72,8 @@ class Scene:
             header=convert.header(estimate.stamp_ns, "optical"),
             humans=[Human(id=f"h{i}", track_id=i) for i in range(len(people))],
         )
-        estimate = dataclasses.replace(estimate, people=seen)
-        frame = SceneFrame(estimate, message, tracked, CAMERA, pose, estimate.stamp_ns)
+        estimate = dataclasses.replace(estimate, people=seen, tracked=tuple(tracked))
+        frame = SceneFrame(estimate, message, pose, estimate.stamp_ns)
         self.outputs.publish(frame, self.settings, estimate.stamp_ns)
 
     def maps(self):
@@ -133,11 +132,11 @@ def test_points_wait_for_their_observations(body_model):
 
 def test_the_map_waits_while_the_level_frame_is_not_known(body_model):
     scene = Scene(body_model)
-    scene.publish(pose=level_pose(LEVEL_FROM_CAMERA, "no TF yet"))
-    scene.publish(pose=level_pose(np.full((4, 4), np.nan), ""), stamp_ns=4 * SECOND_NS)
+    scene.publish(pose=None)
+    scene.publish(pose=None, stamp_ns=4 * SECOND_NS)
     assert scene.maps() == []
     assert len(scene.outlet.of("scene")) == 2  # the camera frame is known
-    scene.publish(pose=level_pose(LEVEL_FROM_CAMERA, ""), stamp_ns=8 * SECOND_NS)
+    scene.publish(stamp_ns=8 * SECOND_NS)
     assert len(scene.maps()) == 1
 
 
@@ -226,7 +225,7 @@ def test_never_more_than_200000_points_are_sent_and_all_are_saved(tmp_path):
     )
     grown = MapOutput(outlet)
     nothing = np.full((4, 4), np.nan, np.float32)
-    grown.see(seen, nothing, nothing > 0, CAMERA, LEVEL_FROM_CAMERA, 1, settings)
+    grown.update(seen, nothing, nothing > 0, CAMERA, LEVEL_FROM_CAMERA, 1, settings)
     grown.publish_if_due(1, settings)
     assert outlet.of("map")[0].width == 200_000
     assert grown.save("all", settings)[1] == count
@@ -245,6 +244,56 @@ def test_a_saved_map_is_what_other_programs_read(body_model, tmp_path):
     assert b"z up" in path.read_bytes()[:300]
     with pytest.raises(OutputError, match="exists"):
         scene.outputs.map.save("hall.ply", scene.settings)
+
+
+def floor_seen_from_above(body_model, **changes):
+    """A scene whose map is a level floor of 6 by 6 m, 1.5 m below the camera, with a box on it."""
+    scene = Scene(body_model, **changes)
+    side = np.arange(-3, 3, 0.02)
+    x, z = (axis.ravel() for axis in np.meshgrid(side, side + 5))
+    is_box = (abs(x) < 0.3) & (abs(z - 5) < 0.3)
+    points = np.column_stack([x, np.where(is_box, 0.9, 1.5), z]).astype(np.float32)
+    count = len(points)
+    seen = PointSet(
+        points,
+        np.full((count, 3), 90, np.uint8),
+        np.ones(count, np.float32),
+        np.zeros(count, np.uint16),
+    )
+    nothing = np.full((4, 4), np.nan, np.float32)
+    scene.outputs.map.update(
+        seen, nothing, nothing > 0, CAMERA, LEVEL_FROM_CAMERA, 1, scene.settings
+    )
+    return scene
+
+
+def test_a_map_is_saved_as_cloud_or_as_grid_by_its_name(body_model, tmp_path):
+    scene = floor_seen_from_above(body_model, **{"map.directory": str(tmp_path)})
+    save = scene.outputs.map.save
+    assert save("hall.pcd", scene.settings)[0] == tmp_path / "hall.pcd"
+    assert b"DATA binary" in (tmp_path / "hall.pcd").read_bytes()[:400]
+    assert save("hall.yaml", scene.settings)[0] == tmp_path / "hall.yaml"
+    shades = np.asarray(Image.open(tmp_path / "hall.pgm"))
+    assert np.mean(shades == 254) > 0.9
+    assert 100 < (shades == 0).sum() < 200, "the box of 12 by 12 cells"
+    (tmp_path / "hall.yaml").unlink()
+    with pytest.raises(OutputError, match=r"hall\.pgm exists"):
+        save("hall.yaml", scene.settings)
+
+
+def test_the_grid_goes_out_to_who_listens_where_there_is_a_floor(body_model):
+    scene = floor_seen_from_above(body_model)
+    scene.outputs.map.publish(1, scene.settings)
+    grid = scene.outlet.of("map_grid")[0]
+    cells = np.array(grid.data).reshape(grid.info.height, grid.info.width)
+    assert grid.header.frame_id == scene.settings.frames.level
+    assert grid.info.resolution == pytest.approx(scene.settings.map.voxel_m)
+    assert grid.info.origin.position.z == pytest.approx(0.0, abs=0.03)
+    assert {0, 100} <= set(np.unique(cells)) <= {-1, 0, 100}
+    wall_only = Scene(body_model)
+    wall_only.publish()
+    assert wall_only.maps()
+    assert not wall_only.outlet.of("map_grid")
 
 
 @pytest.mark.parametrize(
@@ -376,3 +425,29 @@ def test_what_nobody_wanted_is_not_called_left_out(body_model):
         scene.outputs.observe(0.6, scene.settings)
     scene.publish(stamp_ns=2 * SECOND_NS)
     assert scene.outputs.left_out == ()
+
+
+def without_scene(stamp_ns):
+    """A frame that the scene network did not look at, with somebody in the middle."""
+    estimate = wall(stamp_ns=stamp_ns, people_columns=slice(20, 40))
+    return dataclasses.replace(
+        estimate,
+        points_camera=np.zeros_like(estimate.points_camera),
+        confidence=np.zeros_like(estimate.confidence),
+        has_scene=False,
+    )
+
+
+@pytest.mark.parametrize(("rate_hz", "masks"), [(0.0, 3), (5.0, 1)])
+def test_a_frame_without_scene_gives_masks_and_leaves_the_map_alone(body_model, rate_hz, masks):
+    scene = Scene(body_model, **{"scene.rate_hz": rate_hz, "map.publish_period_s": 0.1})
+    scene.publish()
+    for later in (1, 2):
+        scene.publish(without_scene(SECOND_NS + later * SECOND_NS))
+    for name in ("depth", "depth_info", "confidence", "points", "scene", "map"):
+        assert len(scene.outlet.of(name)) == 1, name
+    assert len(scene.outlet.of("mask")) == len(scene.outlet.of("labels")) == masks
+    assert scene.outputs.map.stamp_ns == SECOND_NS
+    # The turn of the next frame with a scene is its own.
+    scene.publish(stamp_ns=SECOND_NS * 4)
+    assert len(scene.outlet.of("depth")) == 2

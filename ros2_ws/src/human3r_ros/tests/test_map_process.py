@@ -6,7 +6,7 @@ import trimesh
 from human3r_msgs.msg import FrameStatus
 from human3r_msgs.srv import GetMeshes, Reset, SaveMap
 from human3r_ros import convert
-from human3r_ros.lifecycle_client import ACTIVE, DEACTIVATE, INACTIVE
+from human3r_ros.commands.lifecycle_client import ACTIVE, DEACTIVATE, INACTIVE
 from human3r_ros.outputs import TOPICS
 from lifecycle_msgs.msg import Transition
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
@@ -209,8 +209,9 @@ def most_observations(cloud):
     return rows[:, 4].max(initial=0)
 
 
+@pytest.mark.slow
 def test_slow_frames_leave_something_out_and_good_ones_bring_it_back(bench):
-    # All five groups in their order: test_shedding.py and test_map_output.py.
+    # All five groups in their order: test_load_shedder.py and test_map_output.py.
     frame(bench, *LARGE)
     set_parameter(bench, "diagnostics.max_latency_s", 1e-6)
     try:

@@ -5,7 +5,7 @@ from human3r_ros import convert
 from human3r_ros.mesh_output import MeshOutput, topology_id
 
 from human3r.errors import InputError
-from human3r.tracking.tracks import TrackedPerson, TrackState
+from human3r.types import TrackedPerson, TrackState
 from ros2_ws.src.human3r_ros.tests.builders import make_person
 from ros2_ws.src.human3r_ros.tests.outlet import Outlet
 
@@ -27,7 +27,7 @@ def seen(body_model):
         frame_index=7,
         humans=[Human(id=f"h{one.number}", track_id=one.number) for one in people],
     )
-    meshes.see(message, people)
+    meshes.update(message, people)
     return outlet, meshes, people
 
 

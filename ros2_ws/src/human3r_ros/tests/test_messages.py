@@ -131,7 +131,8 @@ def test_the_node_uses_the_same_definitions():
 
 def test_reset_reasons_are_numbered_as_in_the_message():
     from human3r_msgs.msg import FrameStatus
-    from human3r_ros import stream_rules
+
+    from human3r.io import stream_rules
 
     names = [name for name in vars(stream_rules) if name.startswith("RESET_")]
     assert len(names) == 8

@@ -49,7 +49,7 @@ LEGAL = {
 TRANSITIONS = sorted({transition for legal in LEGAL.values() for transition in legal})
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 PARTS = ["input", "inference", "people", "frames", "gpu", "outputs"]
-ROUNDS = 20
+ROUNDS = 10
 SLACK_BYTES = 16 * 2**20
 
 
@@ -168,7 +168,7 @@ def test_inactive_everything_else_is_refused(node):
     assert "the network runs on cpu" in node.part("gpu", OK, "no GPU").message
 
 
-def test_twenty_rounds_of_configure_and_cleanup_leave_nothing_behind(node):
+def test_rounds_of_configure_and_cleanup_leave_nothing_behind(node):
     sizes = []
     for _ in range(ROUNDS):
         node.go(Transition.TRANSITION_CLEANUP, Transition.TRANSITION_CONFIGURE)
@@ -251,8 +251,8 @@ def test_the_doctor_says_what_is_wrong_with_the_running_node(node):
 
 
 def test_nothing_but_unusable_images_is_an_error(node):
-    message = keep_sending(node, "input", ERROR, "no usable image for", encoding="mono16").message
-    assert "encoding is 'mono16'" in message
+    message = keep_sending(node, "input", ERROR, "no usable image for", encoding="16UC1").message
+    assert "'16UC1' is a depth image" in message
     keep_sending(node, "input", OK, "OK")
 
 
@@ -316,11 +316,16 @@ def test_shutdown_from_inactive_ends_the_reports(node):
     node.go(Transition.TRANSITION_INACTIVE_SHUTDOWN)
     wait_until(lambda: node.bench.node.count_publishers("/diagnostics") == 0, 20, "their end")
     node.refuse_everything_else()
-    assert node.process.stop(signal.SIGINT) < 3.0
-    assert node.process.process.returncode == 0
+    assert node.process.stop(signal.SIGINT) == 0
 
 
-@pytest.mark.parametrize("arguments", [["--no-autostart"], []], ids=["unconfigured", "configuring"])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        pytest.param(["--no-autostart"], id="unconfigured", marks=pytest.mark.slow),
+        pytest.param([], id="configuring"),
+    ],
+)
 def test_ctrl_c_ends_a_node_before_it_is_configured(
     private_domain, model_files, tmp_path, arguments
 ):
@@ -332,8 +337,7 @@ def test_ctrl_c_ends_a_node_before_it_is_configured(
         wait_until(
             lambda: any(r.status[1].message.startswith(wanted) for r in reports(bench)), 180, wanted
         )
-        assert process.stop(signal.SIGINT) < 3.0
-        assert process.process.returncode == 0
+        assert process.stop(signal.SIGINT) == 0
     finally:
         bench.close()
         process.close()

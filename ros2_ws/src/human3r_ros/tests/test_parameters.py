@@ -1,15 +1,18 @@
+from argparse import ArgumentParser
 from pathlib import Path
 
 import pytest
 import rclpy
-from human3r_ros import parameters
+from human3r_ros import parameters, process
 from rclpy.context import Context
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from human3r.config import Settings, iterate, load_yaml
+from human3r.config import NODE, Settings
 from human3r.errors import ConfigError
+from human3r.setting import load_yaml
 
+FIXED = "while the node is configured: cleanup first."
 CONFIG = Path(__file__).resolve().parents[1] / "config" / "human3r.yaml"
 
 
@@ -26,9 +29,13 @@ class Owner:
             parameter_overrides=[Parameter(k, value=v) for k, v in (given or {}).items()],
             automatically_declare_parameters_from_overrides=True,
         )
-        parameters.declare(self.node)
+        parameters.declare(self.node, Settings(), place=NODE, refusal=FIXED)
         self.guard = parameters.ParameterGuard(
-            self.node, lambda: self.is_unconfigured, self.accepted.append
+            self.node,
+            Settings(),
+            may_change=lambda: self.is_unconfigured,
+            refusal=FIXED,
+            accept=self.accepted.append,
         )
 
     def set(self, *atomically, **values):
@@ -59,7 +66,7 @@ def make_owner(context):
 
 def test_every_setting_is_a_parameter_with_its_default_help_and_bounds(make_owner):
     node = make_owner().node
-    for spec in iterate():
+    for spec in Settings.specs().values():
         assert node.get_parameter(spec.name).value == spec.default
         descriptor = node.describe_parameter(spec.name)
         assert descriptor.description.startswith(spec.help)
@@ -67,12 +74,12 @@ def test_every_setting_is_a_parameter_with_its_default_help_and_bounds(make_owne
         if spec.low is not None:
             ranges = descriptor.integer_range or descriptor.floating_point_range
             assert (ranges[0].from_value, ranges[0].to_value) == (spec.low, spec.high)
-    assert parameters.read(node) == Settings()
+    assert parameters.read(node, Settings()) == Settings()
 
 
 def test_values_given_at_start_are_taken(make_owner):
     node = make_owner({"scene.voxel_m": 0.1, "scene.max_range_m": 5, "tf.mode": "odometry"}).node
-    settings = parameters.read(node)
+    settings = parameters.read(node, Settings())
     assert (settings.scene.voxel_m, settings.tf.mode) == (0.1, "odometry")
     assert settings.scene.max_range_m == 5.0
 
@@ -156,12 +163,36 @@ def test_values_that_cannot_be_used_are_refused_by_name(make_owner, name, value)
 
 
 def test_the_shipped_parameter_file_is_generated_from_the_settings():
-    assert CONFIG.read_text() == parameters.render_file(), "python -m human3r_ros.parameters"
+    assert CONFIG.read_text() == parameters.render_file(Settings(), "human3r_ros.parameters")
     assert load_yaml(CONFIG) == Settings().flat()
 
 
 def test_overrides_keep_types_and_pass_library_parameters():
-    made = parameters.overrides({"scene.max_range_m": 5, "use_sim_time": True})
+    made = parameters.overrides({"scene.max_range_m": 5, "use_sim_time": True}, Settings())
     assert [(p.name, p.value) for p in made] == [("scene.max_range_m", 5.0), ("use_sim_time", True)]
     with pytest.raises(ConfigError, match="did you mean"):
-        parameters.overrides({"scene.max_rang_m": 5})
+        parameters.overrides({"scene.max_rang_m": 5}, Settings())
+
+
+def test_the_nodes_executable_takes_settings_beside_the_arguments_of_ros(tmp_path):
+    file = tmp_path / "my.yaml"
+    file.write_text("scene: {voxel_m: 0.1, max_points: 500}\nuse_sim_time: true\n")
+    words = ["--settings", str(file), "--set", "scene.voxel_m=0.2", "--ros-args", "-r", "a:=b"]
+    made = parameters.own_overrides(ArgumentParser(), ["human3r_node", *words], Settings())
+    assert {p.name: p.value for p in made} == {
+        **{"scene.voxel_m": 0.2, "scene.max_points": 500, "use_sim_time": True}
+    }
+    with pytest.raises(SystemExit):
+        parameters.own_overrides(ArgumentParser(), ["human3r_node", "stray"], Settings())
+
+
+def test_the_nodes_executable_ends_with_the_reason_when_a_setting_is_unknown(capsys):
+    assert process.main(["human3r_node", "--set", "scene.voxel=1"]) == 1
+    assert "did you mean scene.voxel_m" in capsys.readouterr().err
+
+
+def test_parameters_without_effect_are_logged_at_start(make_owner, capfd):
+    make_owner({"tf.republish_hz": 5.0, "map.voxel_m": 0.1})
+    captured = capfd.readouterr()
+    assert "tf.republish_hz has no effect with tf.mode none" in captured.out + captured.err
+    assert "map.voxel_m" not in captured.out + captured.err

@@ -10,7 +10,8 @@ from tf2_msgs.msg import TFMessage
 
 from human3r.config import Settings
 from human3r.errors import ConfigError
-from ros2_ws.src.human3r_ros.tests.builders import make_estimate
+from human3r.mapping.level import LevelFrame
+from human3r.types import Frame
 
 SECOND_NS = 1_000_000_000
 
@@ -23,7 +24,8 @@ class Robot:
         self.level = self.settings.frames.level
         self.tree = transforms.FrameTree()
         self.tf, self.odometry = [], []
-        self.placement = Placement(self.tree, self, self.settings, patience_s)
+        level = LevelFrame(self.settings)
+        self.placement = Placement(self.tree, self, level, self.settings, patience_s)
         self.frames = 0
 
     def send(self, name, message):
@@ -33,7 +35,7 @@ class Robot:
     def send_transform(self, transform):
         self.tf.append(transform)
         # As on a real network, our own broadcast comes back.
-        self.tree.hear(TFMessage(transforms=[transform]), is_static=False)
+        self.tree.update(TFMessage(transforms=[transform]), is_static=False)
 
     def hear(self, parent, child, x=0.0, *, is_static=True):
         edge = TransformStamped(
@@ -41,7 +43,7 @@ class Robot:
             child_frame_id=child,
             transform=Transform(translation=Vector3(x=x), rotation=Quaternion(w=1.0)),
         )
-        self.tree.hear(TFMessage(transforms=[edge]), is_static=is_static)
+        self.tree.update(TFMessage(transforms=[edge]), is_static=is_static)
 
     def frame(self, optical="optical"):
         """One frame's way through the placement, the camera at x = number of the frame."""
@@ -49,9 +51,10 @@ class Robot:
         pose[0, 3] = self.frames
         self.frames += 1
         stamp_ns = self.frames * SECOND_NS
-        self.placement.see(optical, make_estimate(stamp_ns=stamp_ns), self.settings)
-        self.placement.send_transform(stamp_ns, pose, self.settings)
-        self.placement.send_odometry(stamp_ns, pose, self.settings)
+        frame = Frame(np.zeros((1, 1, 3), np.uint8), stamp_ns, frame_id=optical)
+        if not self.placement.update(self.placement.located(frame, self.settings)):
+            self.placement.send_transform(stamp_ns, pose, self.settings)
+            self.placement.send_odometry(stamp_ns, pose, self.settings)
 
     def children(self):
         return [edge.child_frame_id for edge in self.tf]

@@ -7,13 +7,14 @@ import sys
 
 import numpy as np
 import pytest
-from human3r_ros import image_out, play, playback
-from human3r_ros.pacing import MediaClock, Pacer
-from human3r_ros.private_domain import private_environment
+from human3r_ros.commands import image_out, play, playback
+from human3r_ros.commands.pacing import MediaClock, Pacer
+from human3r_ros.commands.private_domain import private_environment
 
-from human3r.errors import InputError
+from human3r.errors import InputError, OutputError
 from human3r.types import Frame
 from tests.drawn_clip import write_clip
+from tests.io.media import image_message, picture, write_bag
 
 MS = 1_000_000
 
@@ -107,7 +108,11 @@ def test_assumed_field_of_view_gives_the_focal_length():
 
 
 @pytest.mark.parametrize(
-    "argument", ["--rate=0", "--rate=-1", "--rate=nan", "--fov-deg=180", "--every=0"]
+    "argument",
+    [
+        *("--rate=0", "--rate=-1", "--rate=nan", "--rate=1e-300", "--fps=1e-300"),
+        *("--fov-deg=180", "--every=0", "--frame-id=/a b"),
+    ],
 )
 def test_senseless_numbers_are_wrong_use(argument, capsys):
     with pytest.raises(SystemExit) as caught:
@@ -166,14 +171,47 @@ def test_an_absent_source_is_an_input_error(tmp_path):
         play.main([str(tmp_path / "absent.mp4"), "--topic", "/image"])
 
 
+@pytest.mark.parametrize("name", ["kept.json", "nowhere/report.json", "."])
+def test_a_report_that_cannot_be_written_is_refused_before_anything_is_sent(clip, tmp_path, name):
+    (tmp_path / "kept.json").write_text("kept")
+    with pytest.raises(OutputError, match="expected a"):
+        play.main([str(clip), "--topic", "/image", "--report", str(tmp_path / name)])
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["kept"]
+
+
+def test_what_helps_against_zero_stamps_is_an_option_of_play(tmp_path):
+    bag = write_bag(
+        tmp_path / "b",
+        [("/cam/image", n, image_message(0, picture(n), "rgb8")) for n in range(1, 4)],
+    )
+    with pytest.raises(InputError, match="`human3r play --stamp receive`"):
+        play.main([str(bag), "--topic", "/image"])
+
+
+def test_of_several_topics_one_is_chosen_by_an_option_that_there_is(tmp_path):
+    image = image_message(1, picture(0), "rgb8")
+    bag = write_bag(tmp_path / "b", [("/left/image", 1, image), ("/right/image", 1, image)])
+    with pytest.raises(InputError, match="`human3r play` --source-topic"):
+        play.main([str(bag), "--topic", "/image"])
+
+
+def test_players_load_no_torch():
+    code = (
+        "import sys; import human3r_ros.commands.play, human3r_ros.commands.record;"
+        "assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
 def test_nobody_listening_is_an_input_error(clip, loopback):
     result = subprocess.run(
-        [sys.executable, "-c", "import sys; from human3r_ros.play import main; main(sys.argv[1:])",
+        [sys.executable, "-c",
+         "import sys; from human3r_ros.commands.play import main; main(sys.argv[1:])",
          str(clip), "--topic", "/nobody", "--wait-for-subscriber", "--wait-timeout", "0.5"],
         env=loopback, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert result.returncode == 1
-    assert "InputError: /nobody: nobody subscribed within 0.5 s" in result.stderr
+    assert "InputError: /nobody: no subscriber within 0.5 s" in result.stderr
 
 
 def test_a_clip_is_sent_at_its_own_pace_with_calibration_and_report(clip, loopback, tmp_path):
@@ -185,7 +223,7 @@ def test_a_clip_is_sent_at_its_own_pace_with_calibration_and_report(clip, loopba
         report = tmp_path / "report.json"
         subprocess.run(
             [sys.executable, "-c",
-             "import sys; from human3r_ros.play import main; main(sys.argv[1:])",
+             "import sys; from human3r_ros.commands.play import main; main(sys.argv[1:])",
              str(clip), "--topic", "/camera/image", "--frame-id", "eye", "--fov-deg", "60",
              "--rate", "2", "--wait-for-subscriber", "--report", str(report)],
             env=loopback, timeout=60, check=True,

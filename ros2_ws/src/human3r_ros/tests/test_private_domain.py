@@ -4,11 +4,14 @@ import subprocess
 import sys
 
 import pytest
-from human3r_ros import private_domain
+from human3r_ros.commands import private_domain
 
 from human3r.errors import DeviceError
 
-ASK = "from human3r_ros import private_domain as p; print(p.private_environment()['ROS_DOMAIN_ID'])"
+ASK = (
+    "from human3r_ros.commands import private_domain as p; "
+    "print(p.private_environment()['ROS_DOMAIN_ID'])"
+)
 
 
 def test_a_domain_is_given_once_while_its_holder_lives(monkeypatch):

@@ -7,14 +7,16 @@ import sys
 import threading
 import xml.etree.ElementTree as ET
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from human3r_msgs.msg import HumanArray
-from human3r_ros import image_out, layout_check, qos, replay_pacer
+from human3r_msgs.msg import FrameStatus, HumanArray
+from human3r_ros import qos
 from human3r_ros.bag_file import BagFile
-from human3r_ros.bag_topics import recorded_images
-from human3r_ros.stamps import ns_from_time, time_from_ns
+from human3r_ros.commands import image_out, layout_check, replay_pacer
+from human3r_ros.commands.bag_topics import recorded_images
+from human3r_ros.convert import ns_from_time, time_from_ns
 from rclpy.qos import QoSProfile
 from rclpy.serialization import deserialize_message, serialize_message
 from rosbag2_interfaces.srv import PlayNext
@@ -34,7 +36,7 @@ FRAMES = 4
 LATER_NS = 1_800_000_000_000_000_000
 SETTINGS = (
     *("people.min_score=0.05", "model.deterministic=true", "model.input_size=64"),
-    "odometry.source=network",
+    *("odometry.source=network", "people.source=network", "scene.source=network"),
 )
 
 RUN_TWICE = """
@@ -116,7 +118,8 @@ def desk(node):
 def command(module, *arguments):
     return subprocess.run(
         [sys.executable, "-c",
-         f"import sys; from human3r_ros.{module} import main; sys.exit(main(sys.argv[1:]))",
+         f"import sys; from human3r_ros.commands.{module} import main as run;"
+         "sys.exit(run(sys.argv[1:]))",
          *map(str, arguments)],
         capture_output=True, text=True, timeout=900,
     )  # fmt: skip
@@ -240,6 +243,29 @@ def test_the_pacer_ends_when_the_player_does():
     plan = iter([(10, -1), (20, 5), (30, 6)])
     nothing = [].append
     assert replay_pacer.pace(plan, lambda: next(answers), nothing, nothing, threading.Event()) == 1
+
+
+def test_the_pacer_waits_for_a_recorder_that_waits_for_the_clock(private_domain):
+    """A recorder that follows /clock reads nothing before it has heard of it."""
+    recorder, pacer = Peer("rosbag2_recorder"), Peer("pacer")
+    topic, told = "/human3r/status", []
+
+    def tell_time():
+        told.append(1)
+        if len(told) == 3:
+            recorder.node.create_subscription(FrameStatus, topic, print, 10)
+
+    options = SimpleNamespace(recorder="rosbag2_recorder", wait_timeout=20.0)
+    session = SimpleNamespace(node=pacer.node, stop=threading.Event())
+    try:
+        replay_pacer.wait_for_recorder(session, options, topic, tell_time)
+        assert len(told) >= 3
+        options.recorder, options.wait_timeout = "nobody", 0.3
+        with pytest.raises(InputError, match="nobody does not read it within"):
+            replay_pacer.wait_for_recorder(session, options, topic, tell_time)
+    finally:
+        recorder.close()
+        pacer.close()
 
 
 def test_the_pacer_without_player_says_what_to_start(private_domain, tmp_path):

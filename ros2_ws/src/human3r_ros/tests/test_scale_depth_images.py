@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from human3r_ros import convert
-from human3r_ros.depth_images import DepthImages
+from human3r_ros.robot_sources import DepthImages
 from sensor_msgs.msg import Image
 
 from ros2_ws.src.human3r_ros.tests.outlet import through_cdr
@@ -107,7 +107,7 @@ def test_what_is_no_depth_image_is_refused(changes, words):
 )
 def test_a_topic_of_compressed_depth_is_refused_with_the_way_out(kinds, beside, words):
     images = kept()
-    images.see_topic("/d", kinds, beside)
+    images.check_topic("/d", kinds, beside)
     assert words in images.refusal
     assert "Republish it as raw (docs/scale-and-calibration.md has the command)" in images.refusal
     images.store(depth_message(ramp().astype("<f4"), "32FC1"))
@@ -125,7 +125,7 @@ def test_a_topic_of_compressed_depth_is_refused_with_the_way_out(kinds, beside, 
 )
 def test_a_topic_on_which_depth_can_arrive_is_not_refused(kinds, beside):
     images = kept()
-    images.see_topic("/d", kinds, beside)
+    images.check_topic("/d", kinds, beside)
     assert images.refusal == ""
 
 

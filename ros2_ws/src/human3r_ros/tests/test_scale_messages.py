@@ -4,10 +4,12 @@ import dataclasses
 
 import numpy as np
 import pytest
-from human3r_ros.rebuild import people_from_messages
-from human3r_ros.shapes import ConstantShapes
+from human3r_ros.commands.rebuild import people_from_messages
 
+from human3r.config import Settings
 from human3r.scale.apply import scaled
+from human3r.streaming.people import StreamPeople
+from human3r.tracking.tracks import Tracker
 from ros2_ws.src.human3r_ros.tests.builders import make_estimate, make_person
 from ros2_ws.src.human3r_ros.tests.test_frame_publisher import CAMERA, Stage
 
@@ -21,7 +23,8 @@ def test_the_factor_is_in_the_message_and_on_its_lengths(body_model):
     stage = Stage(body_model)
     person = make_person(body_model)
     (plain,) = stage.publish(person)
-    (made,) = stage.publish(scaled(make_estimate([person]), 1.5, np.zeros(3)).people[0], scale=1.5)
+    grown_person = scaled(make_estimate([person]), 1.5, np.zeros(3)).people[0]
+    (made,) = stage.publish(grown_person, scale=1.5, body_scale=1.5)
     assert [array.scale for array in stage.outlet.of("humans")] == [1.0, 1.5]
     assert np.allclose(made.joint_positions, 1.5 * np.array(plain.joint_positions), atol=1e-5)
     assert made.box_size.z == pytest.approx(1.5 * plain.box_size.z, rel=1e-4)
@@ -31,14 +34,15 @@ def test_the_factor_is_in_the_message_and_on_its_lengths(body_model):
 
 def test_constant_shapes_are_as_large_as_the_scale_says(body_model):
     estimate = grown(body_model, 1.4)
-    held = ConstantShapes(body_model).hold(estimate, [0])
+    people = StreamPeople(body_model, Tracker(), None)
+    held = people.update(estimate, Settings().replace({"people.constant_shape": True}))
     assert np.allclose(held.people[0].joints_camera, estimate.people[0].joints_camera, atol=1e-4)
 
 
 def test_a_recorded_person_is_made_again_as_large_as_it_was_sent(body_model):
     stage = Stage(body_model)
     sent = grown(body_model, 1.4)
-    humans = stage.publish(*sent.people, scale=1.4)
+    humans = stage.publish(*sent.people, scale=1.4, body_scale=1.4)
     (again,) = people_from_messages(humans, body_model, 1.4)
     assert np.allclose(again.vertices_camera, sent.people[0].vertices_camera, atol=1e-3)
 

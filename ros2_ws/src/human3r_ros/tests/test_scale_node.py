@@ -78,8 +78,10 @@ def test_without_calibration_the_estimated_camera_is_published(bench):
     status, info = everything(bench, "camera_info")
     assert math.isnan(status.focal_calibrated)
     assert (info.width, info.height, info.header.frame_id) == (80, 60, FRAME)
-    if not math.isnan(status.focal_estimated):
-        assert info.k[0] == pytest.approx(status.focal_estimated, rel=1e-4)
+    # Seeded weights see a focal length that no lens has; then 60 degrees are taken for granted.
+    is_possible = 8 < status.focal_estimated < 800
+    expected = status.focal_estimated if is_possible else 40 / math.tan(math.radians(30))
+    assert info.k[0] == pytest.approx(expected, rel=1e-4)
     humans = bench.message("humans", convert.ns_from_time(info.header.stamp))
     for human in humans.humans:
         joints = np.reshape(human.joint_positions, (-1, 3)).astype(float)
@@ -309,11 +311,10 @@ def walk(bench, tell):
     return statuses, poses
 
 
-def test_the_robots_odometry_fixes_the_scale_slowly(bench):
-    """Pictures of other places move the seeded network's camera; the robot says 1.25 times as far.
-
-    After the test above, whose scale.mode this is.
-    """
+@pytest.mark.slow
+def test_the_robots_odometry_fixes_the_scale_slowly(bench, depths):
+    """Other pictures move the seeded network's camera; the robot says 1.25 times as far."""
+    restart(bench, depths, "scale.mode", "odometry")
     sender = bench.node.create_publisher(TFMessage, "/tf", 100)
     try:
         wait_until(lambda: sender.get_subscription_count() > 1, 20, "the node's TF subscription")

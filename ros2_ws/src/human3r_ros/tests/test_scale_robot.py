@@ -8,11 +8,11 @@ from geometry_msgs.msg import Quaternion, Transform, TransformStamped, Vector3
 from human3r_ros import convert
 from human3r_ros.placement import Placement
 from human3r_ros.robot_sources import RobotSources
-from human3r_ros.transforms import FrameTree
-from human3r_ros.tree_check import needs_tf
+from human3r_ros.transforms import FrameTree, needs_tf
 from tf2_msgs.msg import TFMessage
 
 from human3r.config import Settings
+from human3r.mapping.level import LevelFrame
 from human3r.types import Frame
 from ros2_ws.src.human3r_ros.tests.outlet import Outlet
 from ros2_ws.src.human3r_ros.tests.test_scale_depth_images import depth_message
@@ -34,17 +34,19 @@ class Robot:
     def __init__(self, **values):
         self.settings = Settings().replace(values)
         self.tree = FrameTree()
-        placement = Placement(self.tree, Outlet(is_listening=False), self.settings)
+        placement = Placement(
+            self.tree, Outlet(is_listening=False), LevelFrame(self.settings), self.settings
+        )
         self.robot = RobotSources(self.tree, placement, self.settings)
-        self.see()
+        self.update()
         self.sources = self.robot.sources()
 
-    def see(self, raw_from_image=None):
+    def update(self, raw_from_image=None):
         image = np.zeros((240, 320, 3), np.uint8)
-        self.robot.see(Frame(image, STAMP, None, "cam", raw_from_image))
+        self.robot.update(Frame(image, STAMP, None, "cam", raw_from_image))
 
     def hear(self, *edges, is_static=True):
-        self.tree.hear(TFMessage(transforms=list(edges)), is_static=is_static)
+        self.tree.update(TFMessage(transforms=list(edges)), is_static=is_static)
 
     def mount(self):
         self.hear(
@@ -100,7 +102,7 @@ def test_depth_is_looked_up_where_the_lens_put_it():
     robot.robot.depths.store(depth_message(metres, "32FC1", STAMP))
     middle = np.array([[160.0, 120.0]])
     assert robot.sources.depth_at(STAMP)(middle)[0] == pytest.approx(1.5, abs=0.01)
-    robot.see(raw_from_image=lambda pixels: pixels + np.array([80.0, 0.0]))
+    robot.update(raw_from_image=lambda pixels: pixels + np.array([80.0, 0.0]))
     assert robot.sources.depth_at(STAMP)(middle)[0] == pytest.approx(1.75, abs=0.01)
     assert robot.sources.depth_at(STAMP + 10**9) is None
 

@@ -8,13 +8,14 @@ import pytest
 from builtin_interfaces.msg import Time
 from human3r_msgs.msg import FrameStatus
 from human3r_msgs.srv import Reset
-from human3r_ros import convert, transforms
+from human3r_ros import convert
 from rcl_interfaces.msg import Parameter as ParameterMessage
 from rcl_interfaces.msg import ParameterType, ParameterValue
 from rcl_interfaces.srv import SetParameters
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from std_msgs.msg import Header
 
+from human3r.mapping.level import level_from_pitch
 from ros2_ws.src.human3r_ros.tests.node_process import (
     FRAME,
     SECOND_NS,
@@ -144,7 +145,7 @@ def test_listeners_get_everything(stream):
     assert found["scene"].point_step == 20
     odometry = found["odometry"]
     assert odometry.child_frame_id == FRAME
-    assert odometry.twist.covariance[0] == -1.0
+    assert min(odometry.twist.covariance[::7]) > 0
 
 
 def test_ages_and_stages_are_reported(stream):
@@ -278,9 +279,9 @@ def test_a_stamp_that_overflows_is_rejected_and_the_stream_goes_on(stream):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"encoding": "yuv422"}, "supported are rgb8"),
-        ({"encoding": "mono16"}, "supported are rgb8"),
-        ({"encoding": "32FC1"}, "supported are rgb8"),
+        ({"encoding": "16UC1"}, "is a depth image; expected one of rgb8"),
+        ({"encoding": "8UC2"}, "whose scale is not said; expected one of rgb8"),
+        ({"encoding": "h264"}, "is not known; expected one of rgb8"),
         ({"step": 17}, "step 17"),
         ({"height": 61}, "bytes of data"),
         ({"width": 0}, "0x60"),
@@ -327,8 +328,12 @@ def test_another_encoding_family_begins_a_session_but_another_order_does_not(str
 
 
 def test_two_cameras_on_one_topic_the_first_wins(stream):
-    stream.process()
-    status = stream.process(frame_id="other_camera")
+    for _ in range(10):
+        stream.process()
+        status = stream.process(frame_id="other_camera")
+        # After two seconds without the first one it is another stream; a busy machine needs them.
+        if status.outcome == Outcome.REJECTED and f"{FRAME!r} is kept" in status.message:
+            break
     assert status.outcome == Outcome.REJECTED
     assert FRAME in status.message
     assert "other_camera" in status.message
@@ -359,10 +364,10 @@ def type_of_images(stream):
     return Image
 
 
-def test_a_covered_lens_is_processed_and_mentioned(stream):
+def test_a_covered_lens_is_answered_with_nothing_and_mentioned(stream):
     before = stream.process()
     status = stream.process(np.zeros((60, 80, 3), np.uint8))
-    assert status.outcome == Outcome.PROCESSED
+    assert status.outcome == Outcome.DEGRADED
     assert "Lens covered?" in status.message
     assert status.session == before.session
 
@@ -423,7 +428,7 @@ def test_reset_can_keep_the_world(stream):
     assert before.session + 2 == kept.session + 1 == fresh.session
     before, kept, fresh = (convert.matrix_from_pose(m.camera_pose) for m in (before, kept, fresh))
     # The same image as the first of a session: once from a new origin, once from the last pose.
-    world_from_first = np.linalg.inv(transforms.level_from_world(0.0)) @ fresh
+    world_from_first = np.linalg.inv(level_from_pitch(0.0)) @ fresh
     assert np.allclose(np.linalg.inv(before) @ kept, world_from_first, atol=1e-4)
     assert not np.allclose(kept, fresh, atol=1e-2)
 

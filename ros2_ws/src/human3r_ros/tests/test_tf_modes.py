@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from geometry_msgs.msg import Quaternion, Transform, TransformStamped
 from human3r_msgs.msg import FrameStatus
-from human3r_ros import convert, level, transforms
+from human3r_ros import convert, transforms
 from human3r_ros.placement import Placement
 from scipy.spatial.transform import Rotation
 from std_msgs.msg import Header
@@ -15,6 +15,9 @@ from tf2_msgs.msg import TFMessage
 
 from human3r.config import Settings
 from human3r.errors import ConfigError
+from human3r.mapping import level
+from human3r.mapping.level import LevelFrame, level_from_pitch
+from human3r.types import Frame
 from ros2_ws.src.human3r_ros.tests.builders import make_estimate
 from ros2_ws.src.human3r_ros.tests.robot_drive import BASE, ODOM, OPTICAL, SECOND_NS, Drive
 
@@ -31,8 +34,9 @@ class Robot:
         self.settings = Settings().replace(values)
         self.tree = transforms.FrameTree()
         self.sent, self.odometry = [], []
-        self.placement = Placement(self.tree, self, self.settings)
-        self.tree.hear(drive.static_edges(), is_static=True)
+        self.level = LevelFrame(self.settings)
+        self.placement = Placement(self.tree, self, self.level, self.settings)
+        self.tree.update(drive.static_edges(), is_static=True)
         self._heard = 0
 
     def send(self, name, message):
@@ -41,7 +45,7 @@ class Robot:
 
     def send_transform(self, transform):
         self.sent.append(transform)
-        self.tree.hear(TFMessage(transforms=[transform]), is_static=False)
+        self.tree.update(TFMessage(transforms=[transform]), is_static=False)
 
     def change(self, **values):
         self.settings = self.settings.replace({k.replace("__", "."): v for k, v in values.items()})
@@ -50,7 +54,7 @@ class Robot:
         """The robot's TF up to this point of the drive."""
         edges = [self.drive.edge(i) for i in range(self._heard, index + 1)]
         self._heard = index + 1
-        self.tree.hear(TFMessage(transforms=edges), is_static=False)
+        self.tree.update(TFMessage(transforms=edges), is_static=False)
 
     def frame(self, index):
         """An image at a point of the drive; returns the camera in the level frame."""
@@ -58,11 +62,20 @@ class Robot:
         estimate = replace(
             make_estimate(stamp_ns=stamp_ns), world_from_camera=self.drive.world_from_camera[index]
         )
-        self.placement.see(OPTICAL, estimate, self.settings)
+        image = Frame(np.zeros((1, 1, 3), np.uint8), stamp_ns, frame_id=OPTICAL)
+        image = self.placement.located(image, self.settings)
+        self.level.update(image, estimate)
         level_from_camera = self.placement.level_from_camera(estimate.world_from_camera)
-        self.placement.send_transform(stamp_ns, level_from_camera, self.settings)
-        self.placement.send_odometry(stamp_ns, level_from_camera, self.settings)
+        is_waiting = bool(self.placement.update(image))
+        if not is_waiting and np.isfinite(level_from_camera).all():
+            self.placement.send_transform(stamp_ns, level_from_camera, self.settings)
+            self.placement.send_odometry(stamp_ns, level_from_camera, self.settings)
         return level_from_camera
+
+    def begin_world(self):
+        """As a reset of the pipeline and the processor does."""
+        self.level.restart()
+        self.placement.begin_world()
 
     def frames(self, count):
         indices = range(0, FRAME_STEP * count, FRAME_STEP)
@@ -171,7 +184,7 @@ def test_odometry_is_the_same_in_every_mode(drive, mode):
         assert np.allclose(
             np.diag(np.reshape(message.pose.covariance, (6, 6))), [0.01] * 3 + [0.0025] * 3
         )
-        assert message.twist.covariance[0] == -1.0
+        assert min(message.twist.covariance[::7]) > 0
     # 0.5 m/s ahead, 3 % short, in the frame of the base.
     twist = robot.odometry[-1].twist.twist
     assert twist.linear.x == pytest.approx(0.485, abs=0.02)
@@ -293,16 +306,16 @@ def test_the_level_frame_is_found_once_and_again_after_a_reset_of_the_world(driv
     before = robot.placement.level_from_camera(np.eye(4))
     # The camera is said to be tilted otherwise now: another gravity, was it asked again.
     tilted = drive.base_from_camera.copy()
-    tilted[:3, :3] = transforms.level_from_world(0.9)[:3, :3]
+    tilted[:3, :3] = level_from_pitch(0.9)[:3, :3]
     moved = transforms.transform_message(1, BASE, OPTICAL, tilted)
-    robot.tree.hear(TFMessage(transforms=[moved]), is_static=True)
+    robot.tree.update(TFMessage(transforms=[moved]), is_static=True)
     robot.drive_to(100)
     robot.frame(100)
     assert np.array_equal(robot.placement.level_from_camera(np.eye(4)), before)
     robot.placement.leave()
     robot.frame(100)
     assert np.array_equal(robot.placement.level_from_camera(np.eye(4)), before), "a new activation"
-    robot.placement.begin_world()
+    robot.begin_world()
     assert robot.placement.level_source == FrameStatus.LEVEL_NONE
     robot.frame(100)
     assert robot.placement.level_source == FrameStatus.LEVEL_TF
@@ -318,7 +331,7 @@ class SlowFloor:
     def __init__(self, scene):
         self._count = 0
 
-    def see(self, estimate):
+    def add(self, estimate):
         self._count += 1
         return np.array([0.0, -1.0, 0.1 * self._count]) if self._count >= 3 else None
 
@@ -337,7 +350,7 @@ def test_the_floor_makes_the_level_frame_once_enough_of_it_was_seen(drive, monke
     world_from_level = drive.world_from_camera[0] @ np.linalg.inv(poses[0])
     up = np.array([0.0, -1.0, 0.3])
     assert np.allclose(world_from_level[:3, 2], up / np.linalg.norm(up))
-    robot.placement.begin_world()
+    robot.begin_world()
     assert robot.placement.level_source == FrameStatus.LEVEL_NONE
 
 
@@ -345,7 +358,7 @@ def test_a_reset_of_the_world_ends_motion_and_transform_of_before(drive):
     robot = anchored(drive, **{"tf.republish_hz": 10.0})
     robot.frames(3)
     assert robot.odometry[-1].twist.twist.linear.x > 0.3
-    robot.placement.begin_world()
+    robot.begin_world()
     count = len(robot.sent)
     robot.placement.republish(int(drive.stamps_ns[200]), robot.settings)
     assert len(robot.sent) == count, "the level frame of before is gone"
@@ -357,25 +370,15 @@ def test_a_reset_of_the_world_ends_motion_and_transform_of_before(drive):
 def test_after_a_jump_of_time_the_robots_old_poses_do_not_count(drive):
     robot = anchored(drive, **{"tf.lookup_timeout_s": 0.0})
     robot.frames(10)
-    robot.placement.begin_world()
+    robot.begin_world()
     robot.placement.forget_moving()
     robot.frame(8)
     assert "odom" in robot.placement.waiting
-    robot.tree.hear(TFMessage(transforms=[drive.edge(i) for i in range(12)]), is_static=False)
+    robot.tree.update(TFMessage(transforms=[drive.edge(i) for i in range(12)]), is_static=False)
     count = len(robot.sent)
     robot.frame(8)
     assert robot.placement.waiting == ""
     assert stamp_of(robot.sent[count]) == int(drive.stamps_ns[8])
-
-
-def test_a_pose_that_is_not_finite_is_neither_broadcast_nor_odometry(drive):
-    robot = anchored(drive)
-    robot.frames(2)
-    counts = len(robot.sent), len(robot.odometry)
-    broken = np.full((4, 4), np.nan)
-    robot.placement.send_transform(int(drive.stamps_ns[4]), broken, robot.settings)
-    robot.placement.send_odometry(int(drive.stamps_ns[4]), broken, robot.settings)
-    assert (len(robot.sent), len(robot.odometry)) == counts
 
 
 # -- conflicts -----------------------------------------------------------------------------------
@@ -394,7 +397,7 @@ def foreign(parent, child):
 def test_a_foreign_parent_of_the_level_frame_stops_our_broadcast_and_nothing_else(drive, mode):
     robot = Robot(drive, **{"tf.mode": mode})
     robot.frames(2)
-    robot.tree.hear(foreign("map", LEVEL), is_static=False)
+    robot.tree.update(foreign("map", LEVEL), is_static=False)
     assert f"{LEVEL} already has parent map" in robot.placement.check()
     assert robot.placement.waiting == "", "the map may go on"
     robot.drive_to(8)
@@ -421,7 +424,7 @@ def test_a_foreign_parent_of_the_level_frame_stops_our_broadcast_and_nothing_els
 )
 def test_activation_finds_a_conflict(drive, values, edge, words):
     robot = Robot(drive, **values)
-    robot.tree.hear(foreign(*edge), is_static=False)
+    robot.tree.update(foreign(*edge), is_static=False)
     with pytest.raises(ConfigError, match=words):
         robot.placement.prepare(lambda is_there: is_there())
 

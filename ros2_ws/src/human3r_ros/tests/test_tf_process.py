@@ -10,6 +10,7 @@ from geometry_msgs.msg import Quaternion, Transform, TransformStamped, Vector3
 from human3r_msgs.msg import FrameStatus
 from human3r_msgs.srv import Reset
 from human3r_ros import convert
+from human3r_ros.commands import live
 from lifecycle_msgs.msg import State, Transition
 from rcl_interfaces.srv import SetParameters, SetParametersAtomically
 from rclpy.parameter import Parameter
@@ -165,7 +166,7 @@ def stamp_of(message):
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"frames.level": ""}, "frames.level is empty"),
+        ({"frames.level": ""}, "frames.level is ''; expected a frame name"),
         ({"frames.level": "/odom"}, "leading slash"),
         ({"frames.level": "odom", "tf.mode": "anchored"}, "two frames"),
         ({"tf.mode": "slam"}, "none, odometry, inverse, anchored"),
@@ -181,13 +182,11 @@ def test_a_frame_name_that_cannot_be_used_is_refused_before_configure(robot, val
     assert words in result.reason
 
 
-def test_a_frame_name_that_cannot_be_used_fails_configure(private_domain, model_files, tmp_path):
-    process = NodeProcess(tmp_path, private_domain, model_files, "--set", "frames.level=/map")
-    try:
-        assert process.process.wait(120) != 0
-        assert "frames.level is '/map'; expected a name without leading slash" in process.log()
-    finally:
-        process.close()
+def test_a_frame_name_that_cannot_be_used_ends_the_command(capsys):
+    assert live.main(["--image", "/i", "--set", "frames.level=/map"]) == 1
+    error = capsys.readouterr().err
+    assert "frames.level is '/map'; expected a frame name" in error
+    assert "without leading slash" in error
 
 
 @pytest.mark.parametrize(

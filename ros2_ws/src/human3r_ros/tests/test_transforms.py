@@ -4,13 +4,15 @@ import threading
 import numpy as np
 import pytest
 from geometry_msgs.msg import Quaternion, Transform, TransformStamped, Vector3
-from human3r_ros import transforms, tree_check
+from human3r_ros import transforms
 from scipy.spatial.transform import Rotation
 from std_msgs.msg import Header
 from tf2_msgs.msg import TFMessage
+from tf2_ros import ConnectivityException
 
 from human3r.config import Settings
 from human3r.errors import ConfigError
+from human3r.mapping.level import level_from_pitch
 
 
 def edge(parent, child, xyz=(0.0, 0.0, 0.0), rotation=None):
@@ -27,13 +29,13 @@ def edge(parent, child, xyz=(0.0, 0.0, 0.0), rotation=None):
 
 def tree_of(static=(), moving=()):
     tree = transforms.FrameTree()
-    tree.hear(TFMessage(transforms=list(static)), is_static=True)
-    tree.hear(TFMessage(transforms=list(moving)), is_static=False)
+    tree.update(TFMessage(transforms=list(static)), is_static=True)
+    tree.update(TFMessage(transforms=list(moving)), is_static=False)
     return tree
 
 
 def test_a_level_camera_looks_along_x_with_z_up():
-    rotation = transforms.level_from_world(0.0)[:3, :3]
+    rotation = level_from_pitch(0.0)[:3, :3]
     assert np.allclose(rotation @ [0, 0, 1], [1, 0, 0])
     assert np.allclose(rotation @ [1, 0, 0], [0, -1, 0])
     assert np.allclose(rotation @ [0, 1, 0], [0, 0, -1])
@@ -41,7 +43,7 @@ def test_a_level_camera_looks_along_x_with_z_up():
 
 @pytest.mark.parametrize("pitch_rad", [-1.2, -0.3, 0.0, 0.5, 1.5])
 def test_a_positive_pitch_looks_down(pitch_rad):
-    rotation = transforms.level_from_world(pitch_rad)[:3, :3]
+    rotation = level_from_pitch(pitch_rad)[:3, :3]
     assert np.allclose(rotation @ rotation.T, np.eye(3))
     assert np.linalg.det(rotation) == pytest.approx(1.0)
     forward = rotation @ [0, 0, 1]
@@ -53,11 +55,11 @@ def test_the_base_is_found_along_static_edges_only():
         static=[edge("camera_link", "optical"), edge("base_link", "camera_link")],
         moving=[edge("odom", "base_link")],
     )
-    assert tree_check.find_base(tree, "optical", "") == "base_link"
-    assert tree_check.find_base(tree, "unknown", "") == "unknown"
-    assert tree_check.find_base(tree, "optical", "camera_link") == "camera_link"
+    assert transforms.find_base(tree, "optical", "") == "base_link"
+    assert transforms.find_base(tree, "unknown", "") == "unknown"
+    assert transforms.find_base(tree, "optical", "camera_link") == "camera_link"
     with pytest.raises(ConfigError, match="base_link only"):
-        tree_check.find_base(tree, "optical", "odom")
+        transforms.find_base(tree, "optical", "odom")
 
 
 def test_a_chain_of_static_edges_is_composed():
@@ -76,12 +78,12 @@ def test_a_chain_of_static_edges_is_composed():
 
 def test_a_foreign_parent_of_our_child_is_a_conflict():
     tree = tree_of(moving=[edge("odom", "base_link")])
-    found = tree_check.conflict(tree, "level", "base_link", "odometry")
+    found = transforms.conflict(tree, "level", "base_link", "odometry")
     assert found.startswith("base_link already has parent odom")
     assert "tf.mode anchored or none" in found
     tree = tree_of(static=[edge("map", "level")])
     for mode, parent in (("inverse", "base_link"), ("anchored", "odom")):
-        found = tree_check.conflict(tree, parent, "level", mode)
+        found = transforms.conflict(tree, parent, "level", mode)
         assert found.startswith("level already has parent map")
         assert "name of its own" in found
 
@@ -90,11 +92,11 @@ def test_our_own_broadcast_coming_back_is_no_conflict_and_hides_none():
     tree = transforms.FrameTree()
     ours, theirs = edge("level", "base_link"), edge("odom", "base_link")
     tree.will_send("level", "base_link", 0)
-    tree.hear(TFMessage(transforms=[ours]), is_static=False)
-    assert tree_check.conflict(tree, "level", "base_link", "odometry") == ""
-    tree.hear(TFMessage(transforms=[theirs]), is_static=False)
-    tree.hear(TFMessage(transforms=[ours]), is_static=False)
-    assert "parent odom" in tree_check.conflict(tree, "level", "base_link", "odometry")
+    tree.update(TFMessage(transforms=[ours]), is_static=False)
+    assert transforms.conflict(tree, "level", "base_link", "odometry") == ""
+    tree.update(TFMessage(transforms=[theirs]), is_static=False)
+    tree.update(TFMessage(transforms=[ours]), is_static=False)
+    assert "parent odom" in transforms.conflict(tree, "level", "base_link", "odometry")
 
 
 def test_a_second_node_with_the_same_edge_is_a_conflict():
@@ -102,18 +104,18 @@ def test_a_second_node_with_the_same_edge_is_a_conflict():
     tree.will_send("odom", "level", 5)
     twin = edge("odom", "level")
     twin.header.stamp.nanosec = 6
-    tree.hear(TFMessage(transforms=[twin]), is_static=False)
-    assert "already has parent odom" in tree_check.conflict(tree, "odom", "level", "anchored")
+    tree.update(TFMessage(transforms=[twin]), is_static=False)
+    assert "already has parent odom" in transforms.conflict(tree, "odom", "level", "anchored")
 
 
 def test_closing_a_loop_is_a_conflict_that_names_the_chain():
     tree = tree_of(static=[edge("base_link", "arm"), edge("arm", "level")])
-    found = tree_check.conflict(tree, "level", "base_link", "odometry")
+    found = transforms.conflict(tree, "level", "base_link", "odometry")
     assert "level -> arm -> base_link -> level" in found
     # Our parent below our child, in the two modes whose child is the level frame.
     tree = tree_of(moving=[edge("level", "odom"), edge("odom", "base_link")])
     for mode, parent in (("inverse", "base_link"), ("anchored", "odom")):
-        assert "close the loop" in tree_check.conflict(tree, parent, "level", mode)
+        assert "close the loop" in transforms.conflict(tree, parent, "level", mode)
 
 
 def test_a_parent_that_fell_silent_is_forgotten():
@@ -147,11 +149,21 @@ def test_a_look_up_interpolates_at_the_stamp_and_never_extrapolates():
 def test_a_look_up_waits_for_a_transform_that_is_on_its_way():
     tree = transforms.FrameTree()
     late = TFMessage(transforms=[stamped(edge("odom", "optical"), 15)])
-    timer = threading.Timer(0.05, lambda: tree.hear(late, is_static=False))
+    timer = threading.Timer(0.05, lambda: tree.update(late, is_static=False))
     timer.start()
     found = tree.lookup("odom", "optical", 15, timeout_s=30.0)
     timer.join()
     assert found.target_from_source is not None
+
+
+def test_a_look_up_that_fails_says_why_also_where_tf2_says_nothing(monkeypatch):
+    def fail(*_):
+        raise ConnectivityException("")
+
+    tree = transforms.FrameTree()
+    monkeypatch.setattr(tree._buffer, "lookup_transform", fail)
+    reason = tree.lookup("odom", "camera", 0, 0.0).reason
+    assert reason == "no transform from 'camera' to 'odom' at any time (ConnectivityException)"
 
 
 def test_a_time_jump_forgets_moving_edges_only():
@@ -198,13 +210,13 @@ def test_the_number_of_frames_is_bounded(monkeypatch):
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"frames.level": ""}, "frames.level is empty"),
+        ({"frames.level": ""}, "frames.level is ''; expected a frame name"),
         ({"frames.level": "/odom"}, "leading slash"),
         ({"frames.base": "/base"}, "leading slash"),
         ({"frames.level": "same", "frames.base": "same"}, "two frames"),
         ({"frames.level": "a b"}, "blanks"),
         ({"frames.level": "x" * 200}, "128"),
-        ({"tf.mode": "anchored", "frames.anchor": ""}, "frames.anchor is empty"),
+        ({"tf.mode": "anchored", "frames.anchor": ""}, "frames.anchor is ''"),
         ({"level.source": "tf", "frames.anchor": "/odom"}, "leading slash"),
         ({"tf.mode": "anchored", "frames.anchor": "human3r_odom"}, "two frames"),
         ({"tf.mode": "anchored", "frames.base": "odom"}, "two frames"),
@@ -213,11 +225,11 @@ def test_the_number_of_frames_is_bounded(monkeypatch):
 )
 def test_unusable_frame_names_are_refused(values, words):
     with pytest.raises(ConfigError, match=words):
-        tree_check.check_frame_names(Settings().replace(values))
+        Settings().replace(values)
 
 
 def test_an_anchor_that_is_not_used_may_have_any_name():
-    tree_check.check_frame_names(Settings().replace({"frames.level": "odom"}))
+    assert not Settings().replace({"frames.level": "odom"}).needs_anchor
 
 
 @pytest.mark.parametrize(
@@ -232,13 +244,13 @@ def test_an_anchor_that_is_not_used_may_have_any_name():
     ids=str,
 )
 def test_tf_is_listened_to_where_it_is_used(values, needed):
-    assert tree_check.needs_tf(Settings().replace(values)) is needed
+    assert transforms.needs_tf(Settings().replace(values)) is needed
 
 
 def test_climbing_ends_below_the_anchor():
     tree = tree_of(static=[edge("base", "optical"), edge("odom", "base"), edge("map", "odom")])
-    assert tree_check.find_base(tree, "optical", "") == "map"
-    assert tree_check.find_base(tree, "optical", "", anchor="odom") == "base"
+    assert transforms.find_base(tree, "optical", "") == "map"
+    assert transforms.find_base(tree, "optical", "", anchor="odom") == "base"
 
 
 def test_the_twist_is_that_of_the_motion_in_the_child_frame():

@@ -2,8 +2,10 @@ import threading
 import time
 
 import pytest
-from human3r_ros.intake import Arrival, Intake
-from human3r_ros.worker import Worker, WorkerBusyError
+from human3r_ros import worker as worker_module
+from human3r_ros.worker import Arrival, FrameQueue, Worker, WorkerBusyError
+
+from tests.waiting import FOREVER_S, wait_until
 
 
 @pytest.fixture
@@ -19,11 +21,16 @@ def nothing():
     return None
 
 
-def wait_until(condition, timeout_s=15.0):
-    end_s = time.monotonic() + timeout_s
-    while not condition() and time.monotonic() < end_s:
-        time.sleep(0.005)
-    return condition()
+class WatchedQueue(FrameQueue):
+    """Also tells how long the worker was willing to wait for each frame."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.waits_s = []
+
+    def take(self, timeout_s):
+        self.waits_s.append(timeout_s)
+        return super().take(timeout_s)
 
 
 def test_jobs_run_on_one_thread_in_order(worker):
@@ -43,42 +50,44 @@ def test_an_error_of_a_job_reaches_its_caller(worker):
 
 
 def test_frames_are_handled_while_streaming_and_not_after_a_pause(worker):
-    intake, seen = Intake(1, keep_newest=True), []
-    worker.stream(intake, lambda a: seen.append(a.data), nothing)
-    intake.put(Arrival(b"1", 0))
+    queue, seen = FrameQueue(1, keep_newest=True), []
+    worker.stream(queue, lambda a: seen.append(a.data), nothing)
+    queue.put(Arrival(b"1", 0))
     assert wait_until(lambda: seen == [b"1"])
     assert worker.pause(2.0)
-    intake.put(Arrival(b"2", 0))
+    queue.put(Arrival(b"2", 0))
     time.sleep(0.05)
     assert seen == [b"1"]
 
 
-def test_a_job_runs_promptly_while_the_stream_waits_for_frames(worker):
-    worker.stream(Intake(1, keep_newest=True), lambda a: None, nothing)
-    start_s = time.monotonic()
-    assert worker.call(lambda: 1, 2.0) == 1
-    assert time.monotonic() - start_s < 1.5
+def test_a_job_interrupts_the_wait_for_frames(worker, monkeypatch):
+    monkeypatch.setattr(worker_module, "_IDLE_S", FOREVER_S)
+    queue = WatchedQueue(1, keep_newest=True)
+    worker.stream(queue, lambda a: None, nothing)
+    wait_until(lambda: queue.waits_s, what="the wait for a frame")
+    assert worker.call(lambda: 1, 60.0) == 1
 
 
 def test_the_idle_report_comes_once_per_second(worker):
-    times = []
-    worker.stream(
-        Intake(1, keep_newest=True), lambda a: None, lambda: times.append(time.monotonic())
-    )
-    assert wait_until(lambda: len(times) == 2)
-    assert times[1] - times[0] == pytest.approx(1.0, abs=0.3)
+    queue, reports = WatchedQueue(1, keep_newest=True), []
+    worker.stream(queue, lambda a: None, lambda: reports.append(len(queue.waits_s)))
+    wait_until(lambda: len(reports) == 2)
+    # After a report the next wait for a frame is for a whole second, less what it took to begin.
+    waits_s = queue.waits_s[reports[0] :]
+    assert 0.0 < waits_s[0] <= 1.0
+    assert max(waits_s) <= 1.0
 
 
 def test_a_pause_gives_up_on_a_frame_that_takes_too_long(worker):
-    release, intake = threading.Event(), Intake(1, keep_newest=True)
+    release, queue = threading.Event(), FrameQueue(1, keep_newest=True)
     started = threading.Event()
 
     def handle(_):
         started.set()
         release.wait(5.0)
 
-    worker.stream(intake, handle, nothing)
-    intake.put(Arrival(b"1", 0))
+    worker.stream(queue, handle, nothing)
+    queue.put(Arrival(b"1", 0))
     assert started.wait(2.0)
     assert not worker.pause(0.1)
     with pytest.raises(WorkerBusyError, match="busy"):
@@ -88,13 +97,13 @@ def test_a_pause_gives_up_on_a_frame_that_takes_too_long(worker):
 
 
 def test_a_handler_that_raises_stops_the_stream_and_is_reported(worker):
-    intake = Intake(1, keep_newest=True)
+    queue = FrameQueue(1, keep_newest=True)
 
     def handle(_):
         raise ZeroDivisionError
 
-    worker.stream(intake, handle, nothing)
-    intake.put(Arrival(b"1", 0))
+    worker.stream(queue, handle, nothing)
+    queue.put(Arrival(b"1", 0))
     assert wait_until(lambda: len(worker.crashes) == 1)
     assert isinstance(worker.crashes[0], ZeroDivisionError)
     assert worker.call(lambda: 5, 2.0) == 5
@@ -102,7 +111,7 @@ def test_a_handler_that_raises_stops_the_stream_and_is_reported(worker):
 
 def test_what_was_submitted_before_close_runs_even_when_a_frame_is_stuck():
     worker = Worker(lambda error: None)
-    release, started, intake = threading.Event(), threading.Event(), Intake(1, keep_newest=True)
+    release, started, queue = threading.Event(), threading.Event(), FrameQueue(1, keep_newest=True)
     handled = []
 
     def handle(arrival):
@@ -110,10 +119,10 @@ def test_what_was_submitted_before_close_runs_even_when_a_frame_is_stuck():
         started.set()
         release.wait(5.0)
 
-    worker.stream(intake, handle, nothing)
-    intake.put(Arrival(b"1", 0))
+    worker.stream(queue, handle, nothing)
+    queue.put(Arrival(b"1", 0))
     assert started.wait(2.0)
-    intake.put(Arrival(b"2", 0))
+    queue.put(Arrival(b"2", 0))
     waiting = [worker.submit(lambda number=number: number) for number in range(3)]
     assert not worker.close(0.05)
     assert not any(future.done() for future in waiting)
@@ -130,10 +139,9 @@ def test_a_job_after_close_is_cancelled_and_closing_twice_is_harmless():
     assert worker.close(2.0)
 
 
-def test_close_ends_a_stream_that_waits_for_frames_at_once():
-    worker = Worker(lambda error: None)
-    worker.stream(Intake(1, keep_newest=True), lambda a: None, nothing)
-    worker.call(nothing, 2.0)
-    start_s = time.monotonic()
-    assert worker.close(2.0)
-    assert time.monotonic() - start_s < 1.5
+def test_close_interrupts_the_wait_for_frames(monkeypatch):
+    monkeypatch.setattr(worker_module, "_IDLE_S", FOREVER_S)
+    worker, queue = Worker(lambda error: None), WatchedQueue(1, keep_newest=True)
+    worker.stream(queue, lambda a: None, nothing)
+    wait_until(lambda: queue.waits_s, what="the wait for a frame")
+    assert worker.close(60.0)

@@ -1,0 +1,1 @@
+"""Synthetic worlds, data sets, training and evaluation. The core never imports it."""

@@ -1,0 +1,1 @@
+"""The command-line tools of the ROS part, and what only they use."""

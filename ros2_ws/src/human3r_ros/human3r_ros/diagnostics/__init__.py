@@ -1,0 +1,3 @@
+"""What the node says on ``/diagnostics``: facts gathered, rules applied, messages sent."""
+
+TOPIC = "/diagnostics"

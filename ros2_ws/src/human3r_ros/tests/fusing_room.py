@@ -1,0 +1,81 @@
+"""The fusing node in a process of its own, what it reads, and a listener, over real DDS."""
+
+import os
+import sys
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticArray
+from human3r_msgs.msg import HumanArray
+from human3r_ros import qos
+
+from ros2_ws.src.human3r_ros.tests.running_process import Peer, RunningProcess, wait_until
+
+
+class Room:
+    """The fusing node and its cameras as processes, and a listener."""
+
+    def __init__(self, folder, environment):
+        self._folder, self._environment = folder, environment
+        self.processes = []
+        self.peer = Peer()
+        self.arrays, self.diagnostics = [], []
+        listen = self.peer.node.create_subscription
+        listen(HumanArray, "/human3r_multi/humans", self.arrays.append, qos.HUMANS)
+        listen(DiagnosticArray, "/diagnostics", self.diagnostics.append, 10)
+
+    def start(self, name, module, *arguments):
+        environment = {**os.environ, **self._environment, "OMP_NUM_THREADS": "1"}
+        log = self._folder / f"{name}-{len(self.processes)}.log"
+        command = [sys.executable, "-m", module, *map(str, arguments)]
+        process = RunningProcess(command, log, environment)
+        self.processes.append(process)
+        return process
+
+    def fuse(self, **settings):
+        words = [f"--set={name.replace('__', '.')}={value}" for name, value in settings.items()]
+        return self.start("multi", "human3r_ros.multi.process", *words)
+
+    def camera(self, name, angle_deg, seed):
+        return self.start(name, "ros2_ws.src.human3r_ros.tests.view_process", name, angle_deg, seed)
+
+    def wait(self, claim, what, timeout_s=120.0):
+        def look():
+            assert self.processes[0].process.poll() is None, self.processes[0].log()
+            return claim()
+
+        return wait_until(look, timeout_s, what)
+
+    def people(self):
+        """Ids and places of the last message."""
+        if not self.arrays:
+            return {}
+        humans = [h for h in self.arrays[-1].humans if h.track_state != 3]
+        return {
+            h.id: np.array([h.body_pose.position.x, h.body_pose.position.y, h.body_pose.position.z])
+            for h in humans
+        }
+
+    def mark(self):
+        """A point in time, for ``ids_since``."""
+        return len(self.arrays)
+
+    def ids_since(self, mark):
+        """Ids of all people since then, lost ones left out."""
+        return {h.id for a in self.arrays[mark:] for h in a.humans if h.track_state != 3}
+
+    def status(self, view):
+        for message in reversed(self.diagnostics):
+            for status in message.status:
+                if status.name == f"human3r_multi: {view}":
+                    return status
+        return None
+
+    def shared(self, view):
+        status = self.status(view)
+        values = {v.key: v.value for v in status.values} if status else {}
+        return int(values.get("shared", 0))
+
+    def close(self):
+        for process in self.processes:
+            process.close()
+        self.peer.close()

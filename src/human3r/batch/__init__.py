@@ -1,0 +1,1 @@
+"""Many recordings: run, refine, resume, retry; on one machine or on a Ray cluster."""

@@ -1,6 +1,0 @@
-"""Sequences with known truth: what training learns from and evaluation compares with."""
-
-from human3r.datasets.sample import PeopleTruth, ViewTruth
-from human3r.datasets.sequence_file import SequenceFile, open_folder, write_sequence
-
-__all__ = ["PeopleTruth", "SequenceFile", "ViewTruth", "open_folder", "write_sequence"]

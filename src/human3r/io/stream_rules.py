@@ -1,0 +1,270 @@
+"""Which frames of a stream are taken, and when a new session begins: the time table, pure.
+
+The node and every offline source follow it. Only stamps decide, so a replay decides as the live run
+did. The time of arrival is used for one thing, telling apart two cameras that publish at once.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from human3r.camera.calibration import bad_frame_name, is_frame_name
+from human3r.config import Settings
+from human3r.errors import InputError
+
+SECOND_NS = 1_000_000_000
+_TWO_CAMERAS_S = 2.0
+_FUTURE_WARNING_NS = SECOND_NS
+_FUTURE_LIMIT_NS = 60 * SECOND_NS
+_STAMP_END_NS = 2**31 * SECOND_NS
+"""builtin_interfaces/Time holds seconds as int32."""
+_LEAP_NS = 60 * SECOND_NS
+"""A pause longer than this is believed when the next stamp confirms it, or the clock does."""
+_INTRINSICS_JUMP = 0.05
+"""Share of the focal length, and of the image for its centre, by which autofocus and zoom do not
+move from one image to the next. What is smaller is followed within the session."""
+
+_RECEIVE = "set input.stamp to receive (`human3r play --stamp receive`)"
+"""What helps against stamps that are none."""
+
+# Reset reasons, numbered as in human3r_msgs/FrameStatus.
+RESET_NONE, RESET_ACTIVATED, RESET_SERVICE, RESET_TIME_JUMP = 0, 1, 2, 3
+RESET_STREAM_CHANGED, RESET_GAP, RESET_INTERVAL, RESET_FAULT = 4, 5, 6, 7
+
+
+def is_stamp(stamp_ns: int) -> bool:
+    """Whether it is a time that a header can carry, and not 'not set'."""
+    return 0 < stamp_ns < _STAMP_END_NS
+
+
+def stamp_ns_of(stamp: Any) -> int:
+    """A header's stamp, refused where nanoseconds could not be turned back into the same message.
+
+    Raises:
+        InputError: negative seconds, or a second or more of nanoseconds.
+    """
+    if stamp.sec < 0 or stamp.nanosec >= SECOND_NS:
+        raise InputError(
+            f"image stamp is sec {stamp.sec}, nanosec {stamp.nanosec}; expected sec from 0 to 2^31 "
+            f"- 1 and nanosec below 10^9. Correct header.stamp in the camera driver, or {_RECEIVE}."
+        )
+    return stamp.sec * SECOND_NS + stamp.nanosec
+
+
+@dataclass(frozen=True)
+class StreamShape:
+    """What must stay the same within a session."""
+
+    width_px: int
+    height_px: int
+    family: str
+    """Kind of encoding: colour, mono, bayer or compressed."""
+    frame_id: str
+    focal_px: tuple[float, float, float, float] | None
+    """fx, fy, cx, cy of the calibration in use, None without one."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What to do with a frame, judged by its header alone."""
+
+    outcome: str = "processed"
+    """processed, dropped_rate, dropped_stale, dropped_order or rejected."""
+    reset: int = RESET_NONE
+    """Reason for a new session before this frame, or RESET_NONE."""
+    message: str = ""
+    """Why, or a warning about a frame that is taken; empty when all is well."""
+    is_leap: bool = False
+    """Whether the stamp is so far from the last one that its successor should say which of the two
+    is wrong: hold the frame back until then, and ask ``StreamRules.confirms``."""
+
+
+class StreamRules:
+    """Remembers the last accepted frame and judges the next one against it."""
+
+    def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """Start afresh: the next frame has no predecessor."""
+        self._last_ns: int | None = None
+        self._last_arrival_s = 0.0
+        self._shape: StreamShape | None = None
+        self._frame_id = ""
+
+    def forget_time(self) -> None:
+        """A clock jumped: the next stamp is not compared, the camera is still the same."""
+        self._last_ns = None
+
+    def has_reached(self, now_ns: int) -> bool:
+        """Whether the last accepted image is of this time, or of one before it."""
+        return self._last_ns is not None and self._last_ns <= now_ns + SECOND_NS
+
+    def judge(
+        self,
+        stamp_ns: int,
+        frame_id: str,
+        arrival_s: float,
+        now_ns: int | None,
+        settings: Settings,
+    ) -> Verdict:
+        """The verdict on a frame before it is decoded.
+
+        Args:
+            stamp_ns: the image's stamp, or its time of arrival where ``input.stamp`` says so.
+            frame_id: the image's optical frame.
+            arrival_s: steady clock at arrival.
+            now_ns: node clock; None under simulated time, where ages mean nothing.
+            settings: limits.
+        """
+        refusal = self._refusal(stamp_ns, frame_id, arrival_s)
+        if refusal:
+            return Verdict("rejected", message=refusal)
+        age_ns = None if now_ns is None else now_ns - stamp_ns
+        if age_ns is not None and age_ns < -_FUTURE_LIMIT_NS:
+            # Taken, it would make every honest stamp after it a jump back in time.
+            return Verdict(
+                "rejected",
+                message=f"image stamp {_seconds(stamp_ns)} is {-age_ns / SECOND_NS:.3f} s ahead of "
+                f"this node's clock at {_seconds(stamp_ns + age_ns)}; expected at most "
+                f"{_FUTURE_LIMIT_NS // SECOND_NS} s. Synchronise the two machines (chrony or PTP), "
+                "set use_sim_time for recorded stamps, or input.stamp to receive.",
+            )
+        limit_s = settings.input.max_age_s
+        if age_ns is not None and limit_s > 0 and age_ns > limit_s * SECOND_NS:
+            advice = (
+                "Reduce the load or the delay; for recorded stamps set use_sim_time, or "
+                "input.max_age_s to 0."
+                if age_ns < _LEAP_NS
+                else f"Its stamp is not of this node's clock, at {_seconds(stamp_ns + age_ns)}: "
+                f"synchronise the two machines (chrony or PTP), or {_RECEIVE}; for recorded stamps "
+                "set use_sim_time."
+            )
+            return Verdict(
+                "dropped_stale",
+                message=f"image of {_seconds(stamp_ns)} is {age_ns / SECOND_NS:.3f} s old; "
+                f"input.max_age_s is {limit_s} s. {advice}",
+            )
+        verdict = self.judge_order(stamp_ns, settings, is_clocked=now_ns is not None)
+        if verdict.outcome == "processed" and age_ns is not None and age_ns < -_FUTURE_WARNING_NS:
+            ahead = (
+                f"image stamp {_seconds(stamp_ns)} is {-age_ns / SECOND_NS:.3f} s ahead of this "
+                f"node's clock at {_seconds(stamp_ns + age_ns)}; expected synchronised clocks. "
+                "Synchronise the two machines (chrony or PTP)."
+            )
+            return replace(verdict, message=ahead)
+        return verdict
+
+    def _refusal(self, stamp_ns: int, frame_id: str, arrival_s: float) -> str:
+        if not is_stamp(stamp_ns):
+            return (
+                f"image stamp is {stamp_ns} ns; expected the time of capture, above 0 s and below "
+                f"2^31 s. Make the camera driver fill in header.stamp, or {_RECEIVE}."
+            )
+        if not is_frame_name(frame_id):
+            return bad_frame_name("header.frame_id", frame_id)
+        is_other_camera = (
+            self._shape is not None
+            and frame_id != self._frame_id
+            and arrival_s - self._last_arrival_s < _TWO_CAMERAS_S
+        )
+        if is_other_camera:
+            return (
+                f"images arrive from two frames, {self._frame_id!r} and {frame_id!r}; expected one "
+                f"camera. Stop one publisher; {self._frame_id!r} is kept."
+            )
+        return ""
+
+    def confirms(self, stamp_ns: int, held_ns: int) -> bool:
+        """Whether a stamp goes on from one that was held back, and not from the last accepted.
+
+        If so the clock was set and the held frame begins a session; if not it had a wrong stamp.
+        """
+        last_ns = self._last_ns
+        return last_ns is None or abs(stamp_ns - held_ns) < abs(stamp_ns - last_ns)
+
+    def judge_order(
+        self, stamp_ns: int, settings: Settings, *, is_clocked: bool = False
+    ) -> Verdict:
+        """The verdict on a stamp alone, for frames that come without a header.
+
+        Args:
+            stamp_ns: of the frame.
+            settings: limits.
+            is_clocked: the stamp has been compared with a clock that agrees.
+        """
+        if self._last_ns is None:
+            return Verdict()
+        dt_ns = stamp_ns - self._last_ns
+        window_s = settings.session.reorder_window_s
+        if dt_ns < 0 and -dt_ns > window_s * SECOND_NS:
+            return Verdict(
+                reset=RESET_TIME_JUMP,
+                message=f"stamps jumped back by {-dt_ns / SECOND_NS:.3f} s, from "
+                f"{_seconds(self._last_ns)} to {_seconds(stamp_ns)}; expected increasing stamps, "
+                "so a new session begins. Nothing to do if a recording was restarted.",
+                is_leap=True,
+            )
+        if dt_ns == 0:
+            return Verdict(
+                "dropped_order",
+                message=f"image stamp is {_seconds(stamp_ns)}, that of the last accepted image; "
+                "expected increasing stamps. Check that only one publisher sends this stream; "
+                f"where a driver gives many images one stamp, {_RECEIVE}.",
+            )
+        if dt_ns < 0:
+            return Verdict(
+                "dropped_order",
+                message=f"image stamp is {-dt_ns / SECOND_NS:.6f} s before the last accepted one; "
+                "expected increasing stamps. Check that only one publisher sends this stream.",
+            )
+        rate_hz = settings.input.max_rate_hz
+        if rate_hz > 0 and dt_ns < (1.0 - _RATE_SLACK) * SECOND_NS / rate_hz:
+            return Verdict("dropped_rate", message=f"faster than input.max_rate_hz {rate_hz}.")
+        is_leap = dt_ns > _LEAP_NS and not is_clocked
+        gap_s = settings.session.gap_reset_s
+        if gap_s > 0 and dt_ns > gap_s * SECOND_NS:
+            return Verdict(
+                reset=RESET_GAP,
+                is_leap=is_leap,
+                message=f"pause of {dt_ns / SECOND_NS:.3f} s; session.gap_reset_s is {gap_s} s, "
+                "so a new session begins.",
+            )
+        return Verdict(is_leap=is_leap)
+
+    def accept(self, stamp_ns: int, arrival_s: float, shape: StreamShape) -> int:
+        """Take over a decoded frame as the new predecessor.
+
+        Returns:
+            RESET_STREAM_CHANGED when it cannot continue the session, else RESET_NONE.
+        """
+        before = self._shape
+        self._last_ns, self._last_arrival_s = stamp_ns, arrival_s
+        self._shape, self._frame_id = shape, shape.frame_id
+        return RESET_STREAM_CHANGED if before and _differs(before, shape) else RESET_NONE
+
+
+_RATE_SLACK = 0.02
+"""Camera stamps jitter; a 10 Hz limit should not halve a 10 Hz camera."""
+
+
+def _seconds(stamp_ns: int) -> str:
+    return f"{stamp_ns // SECOND_NS}.{stamp_ns % SECOND_NS // 1_000_000:03d}"
+
+
+def _differs(before: StreamShape, now: StreamShape) -> bool:
+    same_image = (before.width_px, before.height_px, before.family, before.frame_id) == (
+        now.width_px,
+        now.height_px,
+        now.family,
+        now.frame_id,
+    )
+    if not same_image:
+        return True
+    # A calibration that arrives late, or goes, changes nothing the network has seen.
+    if before.focal_px is None or now.focal_px is None:
+        return False
+    sides = (before.focal_px[0], before.focal_px[1], now.width_px, now.height_px)
+    return any(
+        abs(a - b) > _INTRINSICS_JUMP * max(side, 1.0)
+        for a, b, side in zip(before.focal_px, now.focal_px, sides, strict=True)
+    )

@@ -1,0 +1,162 @@
+"""Who is who across views.
+
+Source: CHROMM (arXiv 2603.12789): cost 0.8 * place + 0.2 * canonical pose, one to one; here the
+norms are means over joints in metres, pairs of several views are merged so that every two members
+of a person would be accepted, and each view gives a person one member at most.
+"""
+
+from itertools import combinations
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy.optimize import linear_sum_assignment
+
+from human3r.multiview.fusion import inverse
+from human3r.multiview.settings import FusionSettings
+
+PLACE_WEIGHT, POSE_WEIGHT = 0.8, 0.2
+BODY_JOINTS = slice(0, 22)
+"""Joints that cost: hands and face are too small to tell people apart."""
+_ALONE = 1.001
+"""Leaving two people alone costs this many times what is just acceptable."""
+
+
+def pair_costs(
+    joints_world: Float[np.ndarray, "people joints 3"],
+    joints_canonical: Float[np.ndarray, "people joints 3"],
+) -> Float[np.ndarray, "people people"]:
+    """Cost of every two people being one, metres.
+
+    Args:
+        joints_world: of all people in all views.
+        joints_canonical: relative to the pelvis, in the frame of the root's rotation.
+    """
+    place = _mean_distances(joints_world[:, BODY_JOINTS])
+    pose = _mean_distances(joints_canonical[:, BODY_JOINTS])
+    return PLACE_WEIGHT * place + POSE_WEIGHT * pose
+
+
+def deviations(
+    places: Float[np.ndarray, "people 3"], covariances: Float[np.ndarray, "people 3 3"]
+) -> Float[np.ndarray, "people people"]:
+    """How many standard deviations every two places are apart."""
+    first, second = np.triu_indices(len(places), 1)
+    apart = places[first] - places[second]
+    information = inverse(covariances[first] + covariances[second])
+    squared = (apart * (information @ apart[..., None])[..., 0]).sum(-1)
+    found = np.zeros((len(places), len(places)))
+    found[first, second] = found[second, first] = np.sqrt(np.maximum(squared, 0.0))
+    return found
+
+
+def group(
+    costs: Float[np.ndarray, "people people"],
+    views: Int[np.ndarray, " people"],
+    max_cost: float,
+) -> list[list[int]]:
+    """Rows that are one person, each with one row per view at most; the unmatched stay alone.
+
+    Two views are matched by the Hungarian method. Of several views, matches are merged cheapest
+    first, where the mean cost between the two groups is acceptable; what the views' order is does
+    not matter.
+
+    Args:
+        costs: symmetric.
+        views: number of each row's view.
+        max_cost: pairs above it are not one person.
+    """
+    edges = _matched_pairs(costs, views, max_cost)
+    table, view_of = costs.tolist(), views.tolist()
+    groups = {row: [row] for row in range(len(views))}
+    of_row = {row: row for row in groups}
+    is_open = np.triu(costs <= max_cost, 1) & (views[:, None] != views[None])
+    rest = [(table[a][b], a, b) for a, b in np.argwhere(is_open).tolist()]
+    seen = {(a, b) for _, a, b in edges}
+    for _, a, b in [*sorted(edges), *sorted(e for e in rest if (e[1], e[2]) not in seen)]:
+        first, second = of_row[a], of_row[b]
+        if first == second:
+            continue
+        one, other = groups[first], groups[second]
+        if {view_of[i] for i in one} & {view_of[i] for i in other}:
+            continue
+        if sum(table[i][j] for i in one for j in other) > max_cost * len(one) * len(other):
+            continue
+        groups[first] = sorted(one + other)
+        for row in groups.pop(second):
+            of_row[row] = first
+    return sorted(groups.values())
+
+
+def _matched_pairs(
+    costs: np.ndarray, views: np.ndarray, max_cost: float
+) -> list[tuple[float, int, int]]:
+    """Acceptable pairs of the best assignment between every two views."""
+    rows_of = [np.nonzero(views == view)[0] for view in np.unique(views)]
+    found = []
+    for first, second in combinations(rows_of, 2):
+        between = costs[np.ix_(first, second)]
+        if not (between <= max_cost).any():
+            continue
+        # What is not acceptable costs as much as leaving both alone, not what it would.
+        chosen = linear_sum_assignment(np.minimum(between, max_cost * _ALONE))
+        for i, j in zip(*chosen, strict=True):
+            if between[i, j] <= max_cost:
+                a, b = sorted((int(first[i]), int(second[j])))
+                found.append((float(between[i, j]), a, b))
+    return found
+
+
+def _mean_distances(joints: np.ndarray) -> np.ndarray:
+    """Over joints, of every two people: |a - b|^2 = |a|^2 + |b|^2 - 2 a.b, about their middle."""
+    joints = joints.transpose(1, 0, 2)
+    joints = joints - joints.mean(axis=1, keepdims=True)
+    products = joints @ joints.transpose(0, 2, 1)
+    squares = np.einsum("jpp->jp", products)
+    squared = squares[:, :, None] + squares[:, None] - 2 * products
+    return np.sqrt(np.maximum(squared, 0.0, out=squared), out=squared).sum(0) / len(joints)
+
+
+class PairMemory:
+    """Costs of pairs averaged over time, so that one bad frame does not change who is who."""
+
+    def __init__(self) -> None:
+        self._keys: dict[tuple[str, int], int] = {}
+        self._costs = np.zeros((0, 0))
+        self._ages_s = np.zeros((0, 0))
+        self._stamp_ns = 0
+
+    def forget_view(self, view: str) -> None:
+        """A view's numbers mean other people from now on."""
+        kept = [(key, i) for key, i in self._keys.items() if key[0] != view]
+        rows = [i for _, i in kept]
+        self._costs, self._ages_s = (a[np.ix_(rows, rows)] for a in (self._costs, self._ages_s))
+        self._keys = {key: i for i, (key, _) in enumerate(kept)}
+
+    def update(
+        self,
+        keys: list[tuple[str, int]],
+        costs: Float[np.ndarray, "people people"],
+        stamp_ns: int,
+        settings: FusionSettings,
+    ) -> Float[np.ndarray, "people people"]:
+        """The costs, averaged with those of before.
+
+        Args:
+            keys: view and number of each person.
+            costs: of now.
+            stamp_ns: of now.
+            settings: how long to remember.
+        """
+        step_s = max((stamp_ns - self._stamp_ns) * 1e-9, 0.0) if self._keys else 0.0
+        old = np.array([self._keys.get(key, -1) for key in keys], int)
+        known = (old[:, None] >= 0) & (old[None] >= 0)
+        averaged, ages_s = costs, np.zeros_like(costs)
+        if known.any() and step_s < settings.memory_s:
+            before = self._costs[np.ix_(old, old)]
+            ages_s = np.where(known, self._ages_s[np.ix_(old, old)] + step_s, 0.0)
+            span_s = np.minimum(ages_s, max(settings.memory_s, 1e-9))
+            share = np.where(known & (ages_s > 0), step_s / np.maximum(span_s + step_s, 1e-9), 1.0)
+            averaged = share * costs + (1 - share) * before
+        self._keys = {key: i for i, key in enumerate(keys)}
+        self._costs, self._ages_s, self._stamp_ns = averaged, ages_s, stamp_ns
+        return averaged

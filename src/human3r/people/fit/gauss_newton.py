@@ -1,0 +1,365 @@
+"""The fit itself: damped Gauss-Newton over pose, place, shape and the landmarks' own size.
+
+Unknown per person: 22 small turns (66), place of the pelvis (3), shape (10), and the size of the
+world landmarks (1), which know proportions but not stature. All people of an image at once, with
+analytic derivatives and a fixed number of steps.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.linalg.lapack import dposv  # pyright: ignore[reportAttributeAccessIssue]
+
+from human3r.body.layout import NUM_BETAS
+from human3r.people.fit.landmark_body import NUM_JOINTS, NUM_TURNS, LandmarkBody, Posed
+from human3r.people.fit.prior import LandmarkPrior
+from human3r.people.fit.rotations import matrices, vector_slopes, vectors
+
+TURNS = slice(0, NUM_TURNS)
+PLACE = slice(NUM_TURNS, NUM_TURNS + 3)
+SHAPE = slice(NUM_TURNS + 3, NUM_TURNS + 3 + NUM_BETAS)
+SIZE = NUM_TURNS + 3 + NUM_BETAS
+NUM_UNKNOWN = SIZE + 1
+_POSE = slice(3, NUM_TURNS)
+_BLOCK_ROWS = np.arange(NUM_TURNS).reshape(NUM_JOINTS, 3, 1)
+_BLOCK_COLUMNS = _BLOCK_ROWS.swapaxes(1, 2)
+"""Entries of a matrix where each joint's turn meets itself: (22, 3, 3) when combined."""
+_NEAREST_M, _FARTHEST_M = 0.3, 200.0
+_FRONT_M = 0.1
+_MAX_TURN_RAD, _MAX_BETA = 0.8, 0.5
+_SIZES = (0.3, 3.0)
+_FIRST_DAMPING, _LESS, _MORE = 1e-3, 0.4, 6.0
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """What the fit trusts how much; weights are inverse standard deviations."""
+
+    steps: int = 4
+    pose_weight: float = 1.2
+    """Of the pose prior."""
+    shape_weight: float = 3.0
+    """Per shape coefficient, about the given shape."""
+    size_sigma: float = 0.3
+    """Of the size of world landmarks."""
+    robust: float = 2.5
+    """Standard deviations beyond which a landmark counts less and less."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is known of the people of one image; people on the first axis of everything."""
+
+    rays: np.ndarray
+    """(people, marks, 2) directions of landmarks at depth 1."""
+    ray_weights: np.ndarray
+    """(people, marks) inverse standard deviations of ``rays``; 0 where nothing is known."""
+    world: np.ndarray
+    """(people, marks, 3) metres about the hips, axes of a camera that looks at the person."""
+    world_weights: np.ndarray
+    """(people, marks, 3) inverse standard deviations in those axes; 0 where nothing is known."""
+    camera_from_view: np.ndarray
+    """(people, 3, 3): those axes to the camera's."""
+    betas: np.ndarray
+    """(people, 10) the shape to expect."""
+    rotations: np.ndarray
+    """(people, 22, 3, 3) the pose to expect, as in ``Bodies``."""
+    rotation_weights: np.ndarray
+    """(people, 22) inverse standard deviations of ``rotations``, 1/rad; 0: expect nothing."""
+
+
+@dataclass(frozen=True)
+class Bodies:
+    """Where the fit stands; people on the first axis."""
+
+    rotations: np.ndarray
+    """(people, 22, 3, 3) child in parent, the root to the camera."""
+    places: np.ndarray
+    """(people, 3) metres: the pelvis, camera frame."""
+    betas: np.ndarray
+    """(people, 10)."""
+    sizes: np.ndarray
+    """(people,) true size over that of the world landmarks."""
+
+    def where(self, condition: np.ndarray, other: "Bodies") -> "Bodies":
+        """These people where a condition (people,) holds, the other ones elsewhere."""
+        return Bodies(*(_where(condition, getattr(self, n), getattr(other, n)) for n in _FIELDS))
+
+
+_FIELDS = tuple(Bodies.__dataclass_fields__)
+
+
+@dataclass(frozen=True)
+class NormalEquations:
+    """The cost at some bodies, its gradient and Gauss-Newton's matrix."""
+
+    cost: np.ndarray
+    """(people,) sum of squares, robust for landmarks."""
+    hessian: np.ndarray
+    """(people, 80, 80)."""
+    gradient: np.ndarray
+    """(people, 80)."""
+
+    def where(self, condition: np.ndarray, other: "NormalEquations") -> "NormalEquations":
+        """As ``Bodies.where``."""
+        names = ("cost", "hessian", "gradient")
+        pairs = ((getattr(self, n), getattr(other, n)) for n in names)
+        return NormalEquations(*(_where(condition, a, b) for a, b in pairs))
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """The best bodies found and the normal equations there."""
+
+    bodies: Bodies
+    equations: NormalEquations
+
+
+def fit(
+    body: LandmarkBody,
+    prior: LandmarkPrior,
+    evidence: Evidence,
+    start: Bodies,
+    settings: FitSettings,
+) -> Fitted:
+    """Improve bodies by a fixed number of steps; none ends worse than it began.
+
+    Args:
+        body: how joints and landmarks move.
+        prior: of poses.
+        evidence: of this image.
+        start: where to begin.
+        settings: weights and the number of steps.
+
+    Source: Levenberg 1944, Marquardt 1963; robust by Cauchy's (Lorentzian) cost, re-weighted.
+    """
+    best, bodies = start, start
+    equations = normal_equations(body, prior, evidence, start, settings)
+    damping = np.full(len(start.places), _FIRST_DAMPING)
+    for _ in range(settings.steps):
+        bodies = _moved(best, _solve(equations, damping))
+        here = normal_equations(body, prior, evidence, bodies, settings)
+        is_better = here.cost <= equations.cost
+        damping = np.where(is_better, damping * _LESS, damping * _MORE)
+        if is_better.all():
+            best, equations = bodies, here
+        else:
+            best, equations = bodies.where(is_better, best), here.where(is_better, equations)
+    return Fitted(best, equations)
+
+
+def normal_equations(
+    body: LandmarkBody,
+    prior: LandmarkPrior,
+    evidence: Evidence,
+    bodies: Bodies,
+    settings: FitSettings,
+) -> NormalEquations:
+    """Cost, gradient and Gauss-Newton's matrix at some bodies; arguments as in ``fit``."""
+    posed = body.pose(bodies.rotations, bodies.betas)
+    residuals = _landmark_residuals(body, evidence, bodies, posed)
+    cost, weight = _robust(residuals, settings.robust)
+    residuals *= weight
+    jacobian = _landmark_slopes(body, evidence, bodies, posed, weight)
+    transposed = jacobian.swapaxes(1, 2)
+    by_row = np.concatenate(
+        [part.reshape(len(part), -1, 1) for part in (residuals[..., :2], residuals[..., 2:])], 1
+    )
+    equations = NormalEquations(cost, transposed @ jacobian, (transposed @ by_row)[..., 0])
+    return _with_priors(equations, prior, evidence, bodies, settings)
+
+
+def _landmark_residuals(
+    body: LandmarkBody, evidence: Evidence, bodies: Bodies, posed: Posed
+) -> np.ndarray:
+    """Whitened residuals (people, marks, 5).
+
+    The first two of each mark are those in the image, the other three those of world landmarks.
+    """
+    people, marks = len(posed.marks), body.num_marks
+    residuals = np.empty((people, marks, 5))
+    seen, _ = _seen(posed.marks[:, :marks] + bodies.places[:, None])
+    residuals[..., :2] = (seen - evidence.rays) * evidence.ray_weights[..., None]
+    points = posed.marks[:, marks:]
+    points = points - _middle(points, body.hips)
+    # Rows times a matrix: the inverse rotation.
+    in_view = points @ evidence.camera_from_view
+    in_view -= bodies.sizes[:, None, None] * evidence.world
+    residuals[..., 2:] = in_view * evidence.world_weights
+    return residuals
+
+
+def _landmark_slopes(
+    body: LandmarkBody, evidence: Evidence, bodies: Bodies, posed: Posed, weight: np.ndarray
+) -> np.ndarray:
+    """Derivatives (people, 5 * marks, 80) of the residuals, each times its weight.
+
+    Those in the image come first, two for each mark, then those of world landmarks.
+    """
+    people, marks = len(posed.marks), body.num_marks
+    jacobian = np.zeros((people, 5 * marks, NUM_UNKNOWN))
+    in_image = jacobian[:, : 2 * marks].reshape(people, marks, 2, NUM_UNKNOWN)
+    in_world = jacobian[:, 2 * marks :].reshape(people, marks, 3, NUM_UNKNOWN)
+
+    seen, inverse_depth = _seen(posed.marks[:, :marks] + bodies.places[:, None])
+    scales = evidence.ray_weights[..., None] * weight[..., :2] * inverse_depth
+    to_image = np.zeros((people, marks, 2, 3))
+    to_image[..., 0, 0], to_image[..., 1, 1] = scales[..., 0], scales[..., 1]
+    to_image[..., 2] = -seen * scales
+    in_image[..., PLACE] = to_image
+
+    scales = evidence.world_weights * weight[..., 2:]
+    to_view = scales[..., None] * evidence.camera_from_view.swapaxes(1, 2)[:, None]
+    in_world[..., SIZE] = -scales * evidence.world
+
+    for columns, moves in zip((TURNS, SHAPE), body.slopes(posed), strict=True):
+        in_image[..., columns] = to_image @ moves[:, :marks]
+        about_hips = moves[:, marks:]
+        about_hips -= _middle(about_hips, body.hips)
+        in_world[..., columns] = to_view @ about_hips
+    return jacobian
+
+
+def _middle(values: np.ndarray, two: np.ndarray) -> np.ndarray:
+    """(people, 1, ...) mean of two rows of values (people, rows, ...)."""
+    first, second = two
+    return ((values[:, first] + values[:, second]) / 2)[:, None]
+
+
+def _seen(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Directions (..., 2) at depth 1 of points (..., 3), and inverse depths (..., 1)."""
+    inverse_depth = 1 / np.maximum(points[..., 2:], _FRONT_M)
+    return points[..., :2] * inverse_depth, inverse_depth
+
+
+def _robust(residuals: np.ndarray, limit: float) -> tuple[np.ndarray, np.ndarray]:
+    """Cost (people,) and what to multiply residuals (people, marks, 5) with.
+
+    A mark counts separately in the image and in the world.
+    """
+    cost, weights = 0.0, []
+    for part in (residuals[..., :2], residuals[..., 2:]):
+        bound = part.shape[-1] * limit**2
+        share = (part**2).sum(-1, keepdims=True) / bound
+        cost = cost + bound * np.log1p(share).sum((1, 2))
+        weights.append(np.broadcast_to(1 / (1 + share), part.shape))
+    return cost, np.sqrt(np.concatenate(weights, -1))
+
+
+def _with_priors(
+    equations: NormalEquations,
+    prior: LandmarkPrior,
+    evidence: Evidence,
+    bodies: Bodies,
+    settings: FitSettings,
+) -> NormalEquations:
+    """The same with what is expected of pose, shape and size."""
+    cost = equations.cost.copy()
+    hessian, gradient = equations.hessian, equations.gradient
+    rotations, joints = bodies.rotations[:, 1:], NUM_JOINTS - 1
+    is_expecting = bool(evidence.rotation_weights.any())
+    if is_expecting:
+        turned = evidence.rotations.swapaxes(-1, -2) @ bodies.rotations
+        rotations = np.concatenate([rotations, turned], 1)
+    turns = vectors(rotations)
+    slopes = vector_slopes(turns)
+    cost += _add_pose(
+        hessian,
+        gradient,
+        prior.pose_whitening * settings.pose_weight,
+        turns[:, :joints].reshape(len(cost), -1) - prior.pose_mean,
+        slopes[:, :joints],
+    )
+    if is_expecting:
+        weights = evidence.rotation_weights[..., None]
+        cost += _add_expected(
+            hessian, gradient, turns[:, joints:] * weights, slopes[:, joints:] * weights[..., None]
+        )
+    diagonal = np.arange(NUM_UNKNOWN)
+    change = (bodies.betas - evidence.betas) * settings.shape_weight
+    hessian[:, diagonal[SHAPE], diagonal[SHAPE]] += settings.shape_weight**2
+    gradient[:, SHAPE] += change * settings.shape_weight
+    size = (bodies.sizes - 1) / settings.size_sigma
+    hessian[:, SIZE, SIZE] += 1 / settings.size_sigma**2
+    gradient[:, SIZE] += size / settings.size_sigma
+    cost += (change**2).sum(1) + size**2
+    return NormalEquations(cost, hessian, gradient)
+
+
+def _add_pose(
+    hessian: np.ndarray,
+    gradient: np.ndarray,
+    whitening: np.ndarray,
+    off: np.ndarray,
+    slopes: np.ndarray,
+) -> np.ndarray:
+    """Adds the prior of poses in place.
+
+    Args:
+        hessian: (people, 80, 80).
+        gradient: (people, 80).
+        whitening: (63, 63), weighted.
+        off: (people, 63) rotation vectors less their mean.
+        slopes: (people, 21, 3, 3) of the rotation vectors by small turns.
+
+    Returns:
+        Its cost (people,).
+    """
+    people = len(off)
+    off = off @ whitening.T
+    by_joint = whitening.reshape(63, 21, 3).transpose(1, 0, 2)
+    jacobian = (by_joint @ slopes).transpose(0, 2, 1, 3).reshape(people, 63, 63)
+    hessian[:, _POSE, _POSE] += jacobian.swapaxes(1, 2) @ jacobian
+    gradient[:, _POSE] += (off[:, None] @ jacobian)[:, 0]
+    return (off**2).sum(1)
+
+
+def _add_expected(
+    hessian: np.ndarray, gradient: np.ndarray, off: np.ndarray, slopes: np.ndarray
+) -> np.ndarray:
+    """Adds what the frame before lets expect, in place; its cost (people,).
+
+    Args:
+        hessian: (people, 80, 80).
+        gradient: (people, 80).
+        off: (people, 22, 3) turns from the expected rotations, weighted.
+        slopes: (people, 22, 3, 3) of these by small turns, weighted.
+    """
+    transposed = slopes.swapaxes(-1, -2)
+    hessian[:, _BLOCK_ROWS, _BLOCK_COLUMNS] += transposed @ slopes
+    gradient[:, TURNS] += (transposed @ off[..., None]).reshape(len(off), NUM_TURNS)
+    return (off**2).sum((1, 2))
+
+
+def _solve(equations: NormalEquations, damping: np.ndarray) -> np.ndarray:
+    """(people, 80) steps."""
+    hessian = equations.hessian.copy()
+    diagonal = np.arange(NUM_UNKNOWN)
+    hessian[:, diagonal, diagonal] *= 1 + damping[:, None]
+    hessian[:, diagonal, diagonal] += 1e-6
+    return np.stack([_solved(h, -g) for h, g in zip(hessian, equations.gradient, strict=True)])
+
+
+def _solved(hessian: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Solution of a symmetric positive definite system, by Cholesky's decomposition."""
+    # Transposed, it lies in memory as LAPACK reads it, and is the same matrix.
+    _, found, trouble = dposv(hessian.T, right, overwrite_a=True)
+    return np.linalg.lstsq(hessian, right)[0] if trouble else found
+
+
+def _moved(bodies: Bodies, step: np.ndarray) -> Bodies:
+    """Bodies after a bounded step."""
+    turns = np.clip(step[:, TURNS], -_MAX_TURN_RAD, _MAX_TURN_RAD).reshape(len(step), -1, 3)
+    places = bodies.places + step[:, PLACE]
+    places[:, 2] = np.clip(places[:, 2], _NEAREST_M, _FARTHEST_M)
+    return replace(
+        bodies,
+        rotations=bodies.rotations @ matrices(turns),
+        places=places,
+        betas=bodies.betas + np.clip(step[:, SHAPE], -_MAX_BETA, _MAX_BETA),
+        sizes=np.clip(bodies.sizes + step[:, SIZE], *_SIZES),
+    )
+
+
+def _where(condition: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return np.where(condition.reshape(-1, *[1] * (a.ndim - 1)), a, b)

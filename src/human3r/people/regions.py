@@ -1,0 +1,73 @@
+"""Regions, the rotated squares that the landmark network looks at: making and comparing them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from human3r.people.landmarks import Region
+
+REGION_SCALE = 1.25
+"""Side of a region over the diameter of the circle about the hips that reaches above the head."""
+
+
+@dataclass(frozen=True)
+class Detection:
+    """A region that may hold a person."""
+
+    region: Region
+    score: float
+    """0..1, as the detector gives it."""
+    is_rough: bool = False
+    """Whether to correct the region from the landmarks found in it, and to look again."""
+
+
+def region_of_circle(centre: np.ndarray, end: np.ndarray) -> Region:
+    """The square about a person's circle.
+
+    Args:
+        centre: (2,) middle of the hips, image pixels.
+        end: (2,) the point of the circle above the head.
+    """
+    x, y = np.subtract(end, centre)
+    side = 2 * REGION_SCALE * float(np.hypot(x, y))
+    return Region(np.array(centre, np.float64), side, float(np.arctan2(x, -y)))
+
+
+def upright_region(middle: np.ndarray, up: np.ndarray, side: float, shift: float = 0.0) -> Region:
+    """The square about a part of a body.
+
+    Args:
+        middle: (2,) of the part, image pixels.
+        up: (2,) what shall point up in the crop.
+        side: length of a side.
+        shift: how far the square lies beside the middle, upwards, of a side.
+    """
+    angle = float(np.arctan2(up[0], -up[1]))
+    moved = middle + shift * side * np.array([np.sin(angle), -np.cos(angle)])
+    return Region(np.asarray(moved, np.float64), side, angle)
+
+
+def is_usable(region: Region, width: int, height: int, least_px: float = 8.0) -> bool:
+    """Whether a region is finite, of a sane size and has its centre in or near the image."""
+    numbers = [*region.centre, region.side, region.angle]
+    if not np.isfinite(numbers).all():
+        return False
+    if not least_px < region.side < 8 * max(width, height):
+        return False
+    size = np.array([width, height])
+    return bool(np.all(np.abs(2 * region.centre - size) < size + region.side))
+
+
+def is_same_person(a: Region, b: Region) -> bool:
+    """Whether two regions are so close and alike that they show one person."""
+    near = np.hypot(*(a.centre - b.centre)) < 0.2 * max(a.side, b.side)
+    return bool(near and 0.5 < a.side / b.side < 2)
+
+
+def distinct(detections: list[Detection]) -> list[Detection]:
+    """Detections by descending score, without duplicates."""
+    kept: list[Detection] = []
+    for found in sorted(detections, key=lambda d: -d.score):
+        if not any(is_same_person(found.region, k.region) for k in kept):
+            kept.append(found)
+    return kept

@@ -1,0 +1,6 @@
+"""Makes a recording better than a live stream can be: metric scale and still feet from contacts.
+
+Read in this order: ``recording`` (what there is), ``contacts`` (who touches what), ``unknowns``,
+``residuals`` (a module per kind), ``problem`` (all together), ``solver``, ``refinement`` (the
+schedule), ``acceptance`` (whether it is believed), ``outcome``, ``result_folder`` (the files).
+"""

@@ -1,6 +1,0 @@
-"""People of the synthetic world: bodies, clothes, motion."""
-
-from human3r.synth.people.cast import make_cast
-from human3r.synth.people.performer import Performer
-
-__all__ = ["Performer", "make_cast"]

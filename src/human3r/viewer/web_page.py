@@ -1,0 +1,130 @@
+"""A page around a ``WebScene``: table of people, layers, screenshot, following the camera.
+
+Recordings and live streams have the same page; what time is to them, each adds itself.
+"""
+
+import html
+from collections.abc import Sequence
+
+import numpy as np
+import viser
+
+from human3r.viewer.colors import person_color
+from human3r.viewer.web_frames import COLUMNS, LAYERS, SceneFrame, ScenePerson
+from human3r.viewer.web_scene import WebScene, camera_view
+
+_EYE_BEHIND_M = 0.8
+"""Following the camera, the eye is a little behind it, so that its frustum is not in the way."""
+_STYLE = (
+    "<style>.h3r{width:100%;border-collapse:collapse;font-size:0.8em;text-align:right;"
+    "white-space:nowrap}"
+    ".h3r th{opacity:.6;font-weight:normal}.h3r td,.h3r th{padding:2px 4px}"
+    ".h3r tr>:first-child{text-align:left}.h3r i{display:inline-block;width:.8em;height:.8em;"
+    "border-radius:50%;margin-right:.4em;vertical-align:-.05em}</style>"
+)
+
+
+class WebPage:
+    """Draws frames and says what is in them; every browser has the same controls.
+
+    Attributes:
+        scene: what is drawn.
+    """
+
+    def __init__(
+        self, server: viser.ViserServer, scene: WebScene, name: str, without: Sequence[str] = ()
+    ) -> None:
+        """The controls below those that were added before.
+
+        Args:
+            server: of the scene.
+            scene: where frames are shown.
+            name: of what is shown, for screenshots.
+            without: layers that stay empty here, and need no switch.
+        """
+        self.scene = scene
+        self._server, self._name = server, name
+        self._frame: SceneFrame | None = None
+        gui = server.gui
+        gui.configure_theme(dark_mode=True, control_width="medium", show_logo=False)
+        self._follow = gui.add_checkbox("follow camera", False)
+        self._follow.on_update(lambda _: self._look_along())
+        self._panel = PeoplePanel(server, COLUMNS)
+        self._add_layer_switches(without)
+        self._add_screenshot()
+
+    def show(self, frame: SceneFrame) -> None:
+        """Show a moment."""
+        self._frame = frame
+        self.scene.show(frame)
+        self._panel.show(frame.people)
+        self._look_along()
+
+    def _look_along(self) -> None:
+        if self._frame is None or not self._follow.value:
+            return
+        position, look_at, up = camera_view(self._frame.page_from_camera, _EYE_BEHIND_M)
+        for client in self._server.get_clients().values():
+            with client.atomic():
+                client.camera.up_direction = up
+                client.camera.position = position
+                client.camera.look_at = look_at
+
+    def _add_layer_switches(self, without: Sequence[str]) -> None:
+        with self._server.gui.add_folder("Layers"):
+            for name, is_shown in LAYERS.items():
+                if name in without:
+                    continue
+                box = self._server.gui.add_checkbox(name, is_shown)
+
+                @box.on_update
+                def _(event: viser.GuiEvent, name: str = name) -> None:
+                    self.scene.layers[name].visible = event.target.value
+
+    def _add_screenshot(self) -> None:
+        button = self._server.gui.add_button("screenshot")
+
+        @button.on_click
+        def _(event: viser.GuiEvent) -> None:
+            import cv2
+
+            client = event.client
+            if client is None:
+                return
+            camera = client.camera
+            image = client.get_render(camera.image_height, camera.image_width)
+            done, data = cv2.imencode(".png", np.ascontiguousarray(image[..., [2, 1, 0]]))
+            if done:
+                client.send_file_download(f"human3r_{self._name}.png", data.tobytes())
+
+
+class PeoplePanel:
+    """A table with a row per person."""
+
+    def __init__(self, server: viser.ViserServer, columns: Sequence[str]) -> None:
+        head = "".join(f"<th>{name}</th>" for name in ("id", *columns))
+        self._head = f"{_STYLE}<table class='h3r'><tr>{head}</tr>"
+        self._shown = ""
+        with server.gui.add_folder("People"):
+            self._text = server.gui.add_html("")
+
+    def show(self, people: Sequence[ScenePerson]) -> None:
+        """Replace the rows."""
+        rows = "".join(_row(one) for one in sorted(people, key=lambda one: one.track_id))
+        text = f"{self._head}{rows}</table>" if rows else f"{_STYLE}nobody in this frame"
+        if text != self._shown:
+            self._shown = text
+            self._text.content = text
+
+
+def _row(person: ScenePerson) -> str:
+    dot = f"<i style='background:rgb{person_color(person.track_id)}'></i>"
+    cells = "".join(f"<td>{html.escape(fact)}</td>" for fact in person.facts)
+    return f"<tr><td>{dot}{person.track_id}</td>{cells}</tr>"
+
+
+def set_start_view(server: viser.ViserServer, eye: np.ndarray, target: np.ndarray) -> None:
+    """Where a browser that opens the page looks from, and at what."""
+    camera = server.initial_camera
+    camera.position, camera.look_at = tuple(eye.tolist()), tuple(target.tolist())
+    camera.up = (0.0, 0.0, 1.0)

@@ -1,0 +1,62 @@
+"""What does not explain what it was not shown is not believed."""
+
+import numpy as np
+import pytest
+
+from human3r.refine.acceptance import judge
+from human3r.refine.recording import key_frames
+from human3r.refine.refinement import refine
+from human3r.refine.residuals.features import FeaturePairs
+from tests.refine.test_refinement import largest_change_m, white, with_false_contacts
+from tests.refine.walker import bench
+
+
+@pytest.mark.slow
+def test_contacts_that_are_all_false_return_the_input():
+    made = bench()
+    refined = refine(made.recording, change_contacts=with_false_contacts(1.0))
+    assert not refined.has_changed
+    assert "no better" in refined.verdict.why
+    assert largest_change_m(refined.recording, made.recording) < 1e-12
+    assert (refined.frame_scale == 1).all()
+
+
+def test_people_whose_feet_stop_sliding_are_believed():
+    made = bench(noise=white(0.005))
+    verdict = refine(made.recording).verdict
+    assert verdict.is_accepted
+    assert verdict.unmoved == ()
+    assert verdict.after[0].sliding_mm < 0.95 * verdict.before[0].sliding_mm
+
+
+class Stays:
+    """Work that solves nothing."""
+
+    def __init__(self, recording):
+        self.recording, self.keys = recording, key_frames(recording.times_s, 10)
+        self.chunk = np.zeros(len(self.keys), int)
+        self.rows = None
+
+    def round(self, state, contacts):
+        return state, 0, 0.0
+
+
+@pytest.mark.parametrize("off", [0.05, -0.05])
+def test_cameras_that_features_contradict_are_not_believed(off):
+    from human3r.refine.problem import first_state
+
+    made = bench(2.0)
+    work = Stays(made.recording)
+    came = first_state(made.recording, work.keys, work.chunk, np.zeros(1), 0)
+    places = np.random.default_rng(0).uniform([-1, -1, 3], [1, 1, 5], (30, 3))
+    key, other = np.full(30, 2), np.full(30, 9)
+    world = places @ came.rotation[2].T + came.centre[2]
+    there = (world - came.centre[9]) @ came.rotation[9]
+    pixel = there[:, :2] / there[:, 2:] + 0.001
+    features = FeaturePairs(key, places, other, pixel, np.full(30, 0.002))
+    moved = first_state(made.recording, work.keys, work.chunk, np.zeros(1), 0)
+    moved.centre[9] += [off, 0, 0]
+    verdict = judge(work, came, came, moved, (), features)
+    assert not verdict.is_accepted
+    assert verdict.features_after > verdict.features_before
+    assert judge(work, moved, moved, came, (), features).is_accepted
