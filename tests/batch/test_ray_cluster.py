@@ -11,8 +11,8 @@ from human3r.batch.manifest import DONE
 from human3r.batch.run import MANIFEST, run_batch, tasks_for
 from human3r.batch.work import Outcome, Task
 from human3r.batch.workers import on_ray
+from human3r.errors import InputError
 
-pytestmark = pytest.mark.slow
 ray = pytest.importorskip("ray", reason="the extra 'batch' is not installed")
 
 
@@ -49,6 +49,17 @@ def work_slowly(task: Task) -> Outcome:
     return Outcome(task.source, True, "fine", 1.0)
 
 
+@pytest.mark.parametrize(
+    ("address", "words"), [("127.0.0.1:9", "no cluster answers"), ("here", "HOST:PORT")]
+)
+def test_an_address_without_a_cluster_is_said_at_once(tmp_path, address, words):
+    workers = partial(on_ray, address=address, jobs=1)
+    with pytest.raises(InputError, match=words):
+        run_batch([Task("a.mp4", str(tmp_path / "a"))], tmp_path, workers)
+    assert not ray.is_initialized()
+
+
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_a_worker_and_a_node_that_die_lose_nothing(cluster, tmp_path):
     second = cluster.add_node(num_cpus=1, object_store_memory=80_000_000)
