@@ -12,8 +12,11 @@ from human3r.refine.recording import Recording, View
 
 _GRID = 40
 """Samples across an image."""
-_SMALLEST_SPREAD_M = 0.005
-"""A neighbourhood that is narrower is a line."""
+_CUBE_M = 0.04
+_NEIGHBOURS = 16
+_REACH_M = 0.5
+_FLATTEST, _SMALLEST_SPREAD_M = 0.02, 0.005
+"""A neighbourhood is a plane when it is thinner than this, metres, and no line."""
 _WINDOW_RAD = 0.15
 """Half the angle around a foot within which the scene of an image belongs to its surroundings."""
 _FEWEST = 8
@@ -92,123 +95,54 @@ class Surface:
         self._rotations, self._centres, self._scales = rotations, places, scales
         scaled = samples.points * scales[key, None]
         world = np.einsum("nij,nj->ni", rotations[key], scaled) + places[key]
-        self._clouds = [_Cloud(world, key, one) for one in (_NEAR_BY, _AROUND)]
+        self._world, self._first_key, self._last_key = _averaged(world, key)
+        self._tree = KDTree(self._world) if len(key) else None
 
     def planes(self, points: Float[np.ndarray, "n 3"], near_key: Int[np.ndarray, " n"]) -> Planes:
-        """Planes through what lies nearest; of the key frames that saw it, one near in time.
-
-        Where the depth of many frames is too thick a layer to be one near by, of a wider area.
-        """
+        """Planes through what lies nearest; of the key frames that saw it, one near in time."""
         count = len(points)
-        found = _Found.nothing(count)
-        for cloud in self._clouds:
-            left = np.flatnonzero(~found.is_known)
-            if len(left) and cloud.is_enough:
-                found.put(left, cloud.planes(points[left], near_key[left]))
-        if not len(found.key):
-            return Planes(found.is_known, *(found.normal, found.key, found.centre, np.zeros(0)))
-        normal, key, centre = found.normal, found.key, found.centre
+        if self._tree is None or count == 0 or len(self._world) < _FEWEST:
+            nothing = np.zeros((count, 3))
+            return Planes(
+                np.zeros(count, bool),
+                nothing,
+                np.zeros(count, int),
+                nothing,
+                np.full(count, np.nan),
+            )
+        neighbours = min(_NEIGHBOURS, len(self._world))
+        reach, index = self._tree.query(points, neighbours, distance_upper_bound=_REACH_M)
+        good = np.isfinite(reach)
+        index = np.where(good, index, 0)
+        near = self._world[index]
+        weight = good / np.maximum(good.sum(axis=1, keepdims=True), 1)
+        centre = np.einsum("nk,nki->ni", weight, near)
+        off = (near - centre[:, None]) * np.sqrt(weight)[..., None]
+        variances, axes = np.linalg.eigh(np.einsum("nki,nkj->nij", off, off))
+        normal = axes[:, :, 0]
+        nearest = index[:, 0]
+        key = np.clip(near_key, self._first_key[nearest], self._last_key[nearest])
         towards = np.einsum("ni,ni->n", normal, self._centres[key] - centre)
         normal = normal * np.where(towards < 0, -1, 1)[:, None]
+        thin = np.sqrt(np.maximum(variances, 0))
+        is_known = (good.sum(axis=1) >= _FEWEST) & (thin[:, 0] < _FLATTEST)
+        is_known &= thin[:, 1] > _SMALLEST_SPREAD_M
         there = np.einsum("nji,nj->ni", self._rotations[key], centre - self._centres[key])
         place = there / self._scales[key, None]
         distance = np.einsum("ni,ni->n", normal, points - centre)
-        return Planes(
-            found.is_known, normal, key, place, np.where(found.is_known, distance, np.nan)
-        )
-
-
-@dataclass(frozen=True)
-class _Area:
-    """How planes are looked for."""
-
-    cube_m: float
-    """What lies within one is averaged."""
-    neighbours: int
-    reach_m: float
-    flattest_m: float
-    """Standard deviation of thickness."""
-    flattest_share: float
-    """Of thickness over width."""
-
-
-_NEAR_BY = _Area(0.04, 16, 0.5, 0.02, 1.0)
-_AROUND = _Area(0.1, 200, 0.6, 0.08, 0.35)
-
-
-@dataclass
-class _Found:
-    """Planes of asked points, world frame."""
-
-    is_known: np.ndarray
-    normal: Float[np.ndarray, "n 3"]
-    key: Int[np.ndarray, " n"]
-    centre: Float[np.ndarray, "n 3"]
-
-    @classmethod
-    def nothing(cls, count: int) -> "_Found":
-        """No plane yet."""
-        nothing = np.zeros((count, 3))
-        return cls(np.zeros(count, bool), nothing, np.zeros(count, int), nothing.copy())
-
-    def put(self, at: np.ndarray, other: "_Found") -> None:
-        """Take over what others found of some points."""
-        self.is_known[at], self.normal[at] = other.is_known, other.normal
-        self.key[at], self.centre[at] = other.key, other.centre
-
-
-class _Cloud:
-    """The scene, averaged over cubes."""
-
-    def __init__(self, world: np.ndarray, key: np.ndarray, area: _Area) -> None:
-        self._area = area
-        averaged = _averaged(world, key, area.cube_m)
-        self._world, self._count, self._first_key, self._last_key = averaged
-        self._tree = KDTree(self._world) if len(key) else None
-
-    @property
-    def is_enough(self) -> bool:
-        """Whether there can be a plane."""
-        return len(self._world) >= _FEWEST
-
-    def planes(self, points: np.ndarray, near_key: np.ndarray) -> _Found:
-        """Least squares through the neighbours of each point; what is far off it is left out."""
-        assert self._tree is not None
-        area = self._area
-        neighbours = min(area.neighbours, len(self._world))
-        reach, index = self._tree.query(points, neighbours, distance_upper_bound=area.reach_m)
-        good = np.isfinite(reach)
-        index = np.where(good, index, 0)
-        centre, normal, thin = _plane(self._world[index], good * self._count[index])
-        nearest = index[:, 0]
-        key = np.clip(near_key, self._first_key[nearest], self._last_key[nearest])
-        is_known = (good.sum(axis=1) >= _FEWEST) & (thin[:, 0] < area.flattest_m)
-        is_known &= thin[:, 0] < area.flattest_share * thin[:, 1]
-        is_known &= thin[:, 1] > _SMALLEST_SPREAD_M
-        return _Found(is_known, normal, key, centre)
-
-
-def _plane(
-    near: Float[np.ndarray, "n neighbours 3"], weight: Float[np.ndarray, "n neighbours"]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Centre, normal, and standard deviations from the least to the largest, of each."""
-    weight = weight / np.maximum(weight.sum(axis=1, keepdims=True), 1e-9)
-    centre = np.einsum("nk,nki->ni", weight, near)
-    off = (near - centre[:, None]) * np.sqrt(weight)[..., None]
-    variances, axes = np.linalg.eigh(np.einsum("nki,nkj->nij", off, off))
-    return centre, axes[:, :, 0], np.sqrt(np.maximum(variances, 0))
+        return Planes(is_known, normal, key, place, distance)
 
 
 def _averaged(
-    points: Float[np.ndarray, "samples 3"], key: Int[np.ndarray, " samples"], cube_m: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Means of the points in each cube, how many, and the first and last key frame that saw it.
+    points: Float[np.ndarray, "samples 3"], key: Int[np.ndarray, " samples"]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Means of the points in each cube, and the first and last key frame that saw it.
 
     A camera that stands still samples the same spots again and again.
     """
     if len(points) == 0:
-        return points, np.zeros(0), key, key
-    cubes = np.floor(points / cube_m).astype(np.int64)
+        return points, key, key
+    cubes = np.floor(points / _CUBE_M).astype(np.int64)
     _, which, counts = np.unique(cubes, axis=0, return_inverse=True, return_counts=True)
     which = which.ravel()
     means = np.stack([np.bincount(which, column) for column in points.T], axis=1)
@@ -216,7 +150,7 @@ def _averaged(
     last = np.zeros(len(counts), key.dtype)
     np.minimum.at(first, which, key)
     np.maximum.at(last, which, key)
-    return means / counts[:, None], counts.astype(float), first, last
+    return means / counts[:, None], first, last
 
 
 def plane_behind(
