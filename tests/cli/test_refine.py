@@ -88,8 +88,6 @@ def test_a_source_refined_twice_is_the_same_byte_for_byte(tmp_path, source):
     assert_same_bytes(one, two)
     pages = [(folder.parent / "page.html").read_bytes() for folder in (one, two)]
     assert pages[0] == pages[1]
-    report = json.loads((one / "refine.json").read_text())
-    assert report["has_changed"] == (source != SAMPLE_BAG)  # Its people are drawings that glide.
 
 
 def test_arguments_for_a_run_are_refused_where_nothing_is_run(refined, capsys):
