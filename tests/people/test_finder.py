@@ -256,6 +256,17 @@ def test_who_passes_in_front_of_another_keeps_the_number_at_a_low_frame_rate(fin
     assert first.region.centre[0] > 320 > last[first.track].region.centre[0]
 
 
+@pytest.mark.parametrize("step", [1, 2])
+def test_nobody_has_two_bodies_while_hiding_another(finder, step):
+    # Frames 6 to 8 of the clip: the person near by stands right before the other one.
+    with open_source(demo_clip_path(), max_frames=15) as source:
+        frames = list(enumerate(source))[::step]
+    found = {index: finder(f.image, stamp_ns=f.stamp_ns) for index, f in frames}
+    assert [len(found[index]) for index in (0, 6, 8, 14)] == [2, 1, 1, 2]
+    near = {max(people, key=lambda p: p.region.side).track for people in found.values()}
+    assert len(near) == 1
+
+
 def test_the_detector_runs_after_tenths_of_a_second_where_frames_are_rare(finder):
     image = scene((20, 120))
     for period_ms, expected in ((33, [1, 0, 0, 1, 0, 0, 1]), (250, [1, 0, 1, 0, 1]), (400, [1, 1])):

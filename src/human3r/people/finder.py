@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 
@@ -28,6 +29,10 @@ from human3r.people.regions import Detection, assigned, distinct, is_same_person
 DETECTORS = ("movenet", "mediapipe", "none")
 _USUAL_GAP_S = 0.1
 """From frame to frame, where frames bring no time."""
+_BODY = slice(11, None)
+"""Landmarks below the face."""
+_COVERED = 0.8
+"""Share of a body's landmarks within another body from which on the other covers it."""
 
 
 @dataclass(frozen=True)
@@ -173,6 +178,8 @@ class PeopleFinder:
         kept, new = self._candidates(self._known, distinct(found), gap_s, is_due)
         candidates = [c for c in kept if c is not None] + new
         people = self._look(image, candidates[: self.options.max_people])
+        if self.options.detector == "movenet":
+            people = _without_covered(people)
         if not is_due and len({p.track for p, _ in people if p.track >= 0}) < len(self._known):
             people = self._searched_again(image, people)
         return self._numbered(image, people)
@@ -336,7 +343,32 @@ def _unique(people: list[_Found]) -> list[_Found]:
     return kept
 
 
+def _without_covered(people: list[_Found]) -> list[_Found]:
+    """People, without whom nothing is left to see of.
+
+    The region of one who walks behind another stays where it was, and landmarks found in it are
+    the other's. Who really stands before the other is named by MoveNet.
+    """
+    bodies = [person.pixels[_BODY] for person, _ in people]
+    return [
+        found
+        for n, found in enumerate(people)
+        if found[1].detection is not None
+        or not any(_is_inside(bodies[n], other) for m, other in enumerate(bodies) if m != n)
+    ]
+
+
+def _is_inside(points: np.ndarray, others: np.ndarray) -> bool:
+    """Whether nearly all points (n, 2) lie in the others' convex hull, and fewer the other way."""
+    return _share_inside(points, others) > max(_COVERED, _share_inside(others, points))
+
+
+def _share_inside(points: np.ndarray, others: np.ndarray) -> float:
+    hull = cv2.convexHull(others.astype(np.float32))
+    return float(np.mean([cv2.pointPolygonTest(hull, (x, y), False) >= 0 for x, y in points]))
+
+
 def _coincide(a: PersonLandmarks, b: PersonLandmarks) -> bool:
     """Whether the landmarks of bodies, not faces, lie mostly on one another."""
-    apart = np.hypot(*(a.pixels[11:] - b.pixels[11:]).T)
+    apart = np.hypot(*(a.pixels[_BODY] - b.pixels[_BODY]).T)
     return bool(np.median(apart) < 0.06 * min(a.region.side, b.region.side))
