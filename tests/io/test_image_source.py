@@ -192,6 +192,20 @@ def test_pictures_of_phones_say_how_to_convert_them(tmp_path, suffix):
             read(spec)
 
 
+def test_pictures_of_phones_among_others_are_left_out_and_counted(tmp_path):
+    folder = write_images(tmp_path / "f", 3)
+    (folder / "frame1.png").rename(folder / "frame1.HEIC")
+    named = [str(folder / name) for name in ("frame0.png", "frame1.HEIC", "frame2.png")]
+    for spec in (folder, named):
+        with open_source(spec) as source:
+            assert len(list(source)) == 2
+            assert (source.left_out.unreadable, source.left_out.total) == (1, 1)
+        with pytest.raises(InputError, match="heif-convert"):
+            read_all(spec, strict=True)
+    with pytest.raises(InputError, match=r"none of 2 frames can be used; .*heif-convert"):
+        read_all([named[1], named[1]])
+
+
 def test_a_camera_that_is_known_is_that_of_every_image(tmp_path):
     folder = write_images(tmp_path / "f", 2)
     for frame in read(folder, camera=LensAngle(90.0)):
