@@ -17,8 +17,8 @@ def part(level=0, message="OK", **values):
     return graph_view.PartView(level, message, values)
 
 
-def topic(name, is_output=True, others=("/rviz",), mismatches=(), rate_hz=None):
-    return graph_view.TopicView(name, is_output, others, mismatches, rate_hz)
+def topic(name, is_output=True, others=("/rviz",), mismatches=(), rate_hz=None, definitions=()):
+    return graph_view.TopicView(name, is_output, others, mismatches, rate_hz, definitions)
 
 
 IMAGE = topic("/image", False, ("/camera",))
@@ -109,6 +109,13 @@ def test_a_mismatch_of_qos_names_the_override(is_output, reason, override):
     assert [check.state for check in found] == [OK, FAIL]
     assert "exchanges nothing with /other" in found[1].seen
     assert f"qos_overrides.{override}" in found[1].advice
+
+
+def test_another_definition_is_no_matter_of_qos():
+    wrong = topic("/x", definitions=["/old has another definition of a/msg/B. Build both anew."])
+    (_, check) = of("/x", topics=[IMAGE, wrong])
+    assert (check.state, check.seen) == (FAIL, wrong.other_definitions[0])
+    assert "qos_overrides" not in check.seen + check.advice
 
 
 def test_outputs_that_nobody_reads_share_a_line():

@@ -464,12 +464,15 @@ def _load(settings: Settings, tracker: Tracker):
 
 def _describe(pipeline) -> str:
     from human3r.model.variants import VARIANTS
+    from human3r.model.weights_file import read_index
 
     network = pipeline.network
     known = (name for name, config in VARIANTS.items() if config == network.config)
     millions = sum(p.numel() for p in network.parameters()) / 1e6
     precision = str(network.compute_dtype).removeprefix("torch.")
+    header = read_index(pipeline.settings.model.weights).header
+    untrained = " (untrained)" if header is not None and header.seed is not None else ""
     return (
-        f"{next(known, 'unnamed variant')}, {millions:.0f} M parameters on {network.device} in "
-        f"{precision}, body {pipeline.body_model.name}"
+        f"{next(known, 'unnamed variant')}{untrained}, {millions:.0f} M parameters on "
+        f"{network.device} in {precision}, body {pipeline.body_model.name}"
     )
