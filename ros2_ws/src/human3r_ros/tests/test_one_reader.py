@@ -185,6 +185,11 @@ INFOS = {
     "region named, not cut": ([info(roi=RegionOfInterest(x_offset=8, width=32, height=24))], 50.0),
     "bent": ([info(**BENT)], 50.0),
     "fisheye": ([info(**FISHEYE)], 50.0),
+    "K times two": ([info(k=2 * info().k)], 50.0),
+    "no principal point": ([info(k=[50.0, 0, 0, 0, 50.0, 0, 0, 0, 1])], 50.0),
+    "P alone": ([info(k=np.zeros(9), p=[50.0, 0, 32, 0, 0, 50.0, 24, 0, 0, 0, 1, 0])], 50.0),
+    "width alone": ([info(height=0)], 50.0),
+    "fx and fy far apart": ([info(k=[50.0, 0, 32, 0, 250.0, 24, 0, 0, 1])], None),
     "not finite": ([info(d=[np.nan])], None),
     "changing": ([info(), info(fx=52.0)], 52.0),
 }
