@@ -370,7 +370,7 @@ def _mend(info: _Info, image_px: tuple[int, int]) -> list[str]:
         info.k = info.p.reshape(3, 4)[:, :3].ravel().copy()
         warnings.append(
             f"camera_info of {info.frame_id!r} has no K, but P; expected both, so P, which is the "
-            "same for a lens without distortion, is taken. Correct camera_info in the camera driver."
+            "same for a lens without distortion, is taken. Correct camera_info in the driver."
         )
     info.k = _mend_matrix("K", info, info.k.reshape(3, 3), warnings).ravel()
     info.p = _mend_matrix("P", info, info.p.reshape(3, 4), warnings).ravel()
@@ -397,8 +397,8 @@ def _mend_matrix(name: str, info: _Info, matrix: np.ndarray, warnings: list[str]
     beside = np.abs((matrix[0, 1], matrix[1, 0], matrix[2, 0], matrix[2, 1])).max()
     if beside > _MOST_SKEW * abs(matrix[0, 0]):
         warnings.append(
-            f"{said} with numbers beside fx, fy, cx and cy (up to {beside:g}); expected 0 there, so "
-            "they are not used. Calibrate the camera again."
+            f"{said} with numbers beside fx, fy, cx and cy (up to {beside:g}); expected 0 there, "
+            "so they are not used. Calibrate the camera again."
         )
     return matrix
 
@@ -556,7 +556,7 @@ def _scale_to(
 def _useless(info: _Info, seen: str) -> str:
     return (
         f"camera_info of {info.frame_id!r} has {seen}; expected finite numbers, focal "
-        f"lengths from {_FOCAL_PER_WIDTH[0]:g} to {_FOCAL_PER_WIDTH[1]:g} image widths, alike, and a "
-        "principal point inside the image, so it counts as uncalibrated. Calibrate the camera, or "
+        f"lengths from {_FOCAL_PER_WIDTH[0]:g} to {_FOCAL_PER_WIDTH[1]:g} image widths, alike, and "
+        "a principal point inside the image, so it counts as uncalibrated. Calibrate the camera, or "
         "set input.camera_info to ignore."
     )

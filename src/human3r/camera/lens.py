@@ -23,7 +23,8 @@ _OTHER_NAMES = {
     **dict.fromkeys(("fisheye", "kannala_brandt", "kannala_brandt4"), "equidistant"),
     **dict.fromkeys(("radtan", "brown_conrady"), "plumb_bob"),
 }
-"""What OpenCV, Kalibr and camera drivers call the models of ROS, in small letters, with _ for spaces and hyphens."""
+"""What OpenCV, Kalibr and camera drivers call the models of ROS, in small letters, with _ for
+spaces and hyphens."""
 MODELS = tuple(_NUM_COEFFICIENTS)
 """Distortion models of camera_info that can be undone."""
 _STEPS = 400

@@ -21,7 +21,7 @@ from human3r.camera.calibration import (
 )
 from human3r.errors import InputError
 from human3r.file_kind import BAGS, refuse_other_kinds
-from human3r.io.frame_source import FrameSource, Selection
+from human3r.io.frame_source import Arrived, FrameSource, Selection
 from human3r.io.image_messages import family_of, rgb_from_message
 from human3r.io.stream_rules import stamp_ns_of
 from human3r.types import Frame
@@ -138,10 +138,23 @@ class BagSource(FrameSource):
             else:
                 yield connection, stamp_ns, data
 
-    def _decode(self, item: tuple[Connection, int, bytes], number: int) -> Frame:
-        connection, self.recorded_ns, data = item
-        what = f"{self.name}: frame {number}"
+    def _arrived(self, item: tuple[Connection, int, bytes], number: int) -> Arrived:
+        connection, recorded_ns, data = item
         message = self._message(connection, data)
+        is_stamped = self.selection.settings.input.stamp == "header"
+        stamp_ns = stamp_ns_of(message.header.stamp) if is_stamped else recorded_ns
+        frame_id = image_frame(message.header.frame_id)
+
+        def decode() -> tuple[Frame, str]:
+            frame = self._decoded(message, stamp_ns, f"{self.name}: frame {number}")
+            return self._calibrated(frame), self.family
+
+        return Arrived(number, stamp_ns, frame_id, recorded_ns, decode)
+
+    def _decode(self, item: tuple[Connection, int, bytes], number: int) -> Frame:
+        return self._arrived(item, number).frame
+
+    def _decoded(self, message: Any, stamp_ns: int, what: str) -> Frame:
         image = rgb_from_message(message, what, self.selection)
         frame_id = image_frame(message.header.frame_id)
         if not message.header.frame_id:
@@ -157,16 +170,11 @@ class BagSource(FrameSource):
             self._say_once("lens distortion is taken out of the images", logging.INFO)
         return Frame(
             found.without_distortion(image),
-            self._stamp_ns(message.header.stamp, policy.stamp),
+            stamp_ns,
             found.intrinsics,
             frame_id,
             found.raw_from_image,
         )
-
-    def _stamp_ns(self, stamp: Any, kind: str) -> int:
-        if kind == "receive":
-            return self.recorded_ns or 0
-        return stamp_ns_of(stamp)
 
     def _say_once(self, text: str, level: int = logging.WARNING) -> None:
         if text not in self._said:
