@@ -555,8 +555,8 @@ def _scale_to(
 
 def _useless(info: _Info, seen: str) -> str:
     return (
-        f"camera_info of {info.frame_id!r} has {seen}; expected finite numbers, focal "
-        f"lengths from {_FOCAL_PER_WIDTH[0]:g} to {_FOCAL_PER_WIDTH[1]:g} image widths, alike, and "
-        "a principal point inside the image, so it counts as uncalibrated. Calibrate the camera, or "
-        "set input.camera_info to ignore."
+        f"camera_info of {info.frame_id!r} has {seen}; expected finite numbers, focal lengths "
+        f"from {_FOCAL_PER_WIDTH[0]:g} to {_FOCAL_PER_WIDTH[1]:g} image widths, alike, and "
+        "a principal point inside the image, so it counts as uncalibrated. Calibrate the camera, "
+        "or set input.camera_info to ignore."
     )
