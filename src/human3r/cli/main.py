@@ -19,6 +19,7 @@ from importlib.metadata import entry_points
 from human3r import plugins
 from human3r.errors import Human3RError
 from human3r.setting import CommandParser
+from human3r.stopping import ending_signals
 
 FAILED, WRONG_USE, INTERRUPTED = 1, 2, 130
 NO_READER = 128 + signal.SIGPIPE
@@ -134,9 +135,8 @@ def _end_on_sigterm() -> None:
         sys.exit(128 + number)
 
     with contextlib.suppress(ValueError):  # Signals belong to the main thread alone.
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            # Started with nohup, it goes on.
-            if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+        for number in ending_signals():
+            if number != signal.SIGINT:
                 signal.signal(number, end)
 
 
