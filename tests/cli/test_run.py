@@ -299,6 +299,20 @@ def test_when_one_file_cannot_be_written_the_others_are_kept(
     assert (out / "people.npz").exists()
 
 
+def test_when_the_last_file_cannot_be_written_the_results_are_kept(
+    clip, arguments, tmp_path, capsys, monkeypatch
+):
+    def full(*_):
+        raise OutputError("summary.json: the disk is full")
+
+    monkeypatch.setattr("human3r.cli.run.write_about", full)
+    out = tmp_path / "out"
+    command = ["run", str(clip), "--out", str(out), "--max-frames", "3", *arguments]
+    assert main([*command, "--save", "trajectory"]) == 1
+    assert "summary.json: the disk is full" in capsys.readouterr().err
+    assert len(read_trajectory(out / "trajectory.tum")[0]) == 3
+
+
 def test_a_broken_and_an_odd_image_are_left_out_counted_and_said(arguments, tmp_path, capsys):
     folder = write_images(tmp_path / "in", 6, size=(160, 120))
     (folder / "frame1.png").write_bytes(b"broken")
