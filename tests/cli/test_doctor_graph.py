@@ -1,5 +1,8 @@
 """What the doctor says of a running node, from what was seen of it."""
 
+import subprocess
+import sys
+
 import pytest
 
 from human3r.cli import doctor
@@ -163,3 +166,9 @@ def test_the_machine_is_not_looked_at_with_a_node(monkeypatch):
     monkeypatch.setattr("human3r_ros.commands.doctor.look", lambda target, watch_s: view())
     monkeypatch.setattr(doctor, "all_checks", lambda *args, **kwargs: pytest.fail("looked at"))
     assert main(["doctor", "--graph"]) == 0
+
+
+@pytest.mark.parametrize("module", ["graph_view", "doctor", "play", "record", "layout_check"])
+def test_commands_that_only_look_or_play_load_no_torch(module):
+    code = f"import sys, human3r_ros.commands.{module}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0

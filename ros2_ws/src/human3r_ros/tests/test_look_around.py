@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import rclpy
+from human3r_msgs.msg import FrameStatus
 from human3r_ros import qos
 from human3r_ros.commands import graph_view
 from human3r_ros.inputs import Inputs, other_definitions
@@ -167,3 +168,18 @@ def test_doctor_says_whose_end_of_a_topic_has_another_type(peer, other, is_outpu
     assert told.startswith(
         "/camera has the topic as sensor_msgs/msg/CompressedImage; expected sensor_msgs/msg/Image"
     )
+
+
+def test_pictures_of_another_human3r_are_no_camera_to_be_read(inputs, peer, other):
+    other.create_publisher(FrameStatus, "/r2/human3r/status", 5)
+    other.create_publisher(Image, "/r2/human3r/depth/image", 5)
+    other.create_publisher(CameraInfo, "/r2/human3r/depth/camera_info", 5)
+    other.create_publisher(Image, "/front/image_raw", 5)
+    opened = inputs()
+    wait_until(lambda: peer.node.count_publishers("/front/image_raw"), what="discovery")
+    opened.it.check(6.0)
+    (said,) = (text for text in opened.said if "no image on" in text)
+    assert "there are images on /front/image_raw. Start the camera" in said
+    assert "/r2" not in opened.calibrations.source()
+    view = graph_view._images(peer.node, ())
+    assert view == ["/front/image_raw"]

@@ -16,6 +16,7 @@ from human3r_ros.commands.client_session import client_session
 from human3r_ros.commands.lifecycle_client import LifecycleClient
 from human3r_ros.commands.message_class import message_class
 from human3r_ros.diagnostics import TOPIC as DIAGNOSTICS
+from human3r_ros.outputs import made_by_human3r
 
 _STATES = {
     State.PRIMARY_STATE_UNCONFIGURED: "unconfigured",
@@ -186,10 +187,14 @@ def _name_of(info: Any) -> str:
 
 
 def _images(node: Node, ours: Any) -> list[str]:
+    made = made_by_human3r(node)
     return [
         topic
         for topic, types in node.get_topic_names_and_types()
-        if set(types) & set(_IMAGES) and topic not in ours and node.count_publishers(topic)
+        if set(types) & set(_IMAGES)
+        and topic not in ours
+        and not topic.startswith(made)
+        and node.count_publishers(topic)
     ]
 
 
