@@ -192,6 +192,16 @@ def test_pictures_of_phones_say_how_to_convert_them(tmp_path, suffix):
             read(spec)
 
 
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [(b"", "an empty file"), (b"<html>no", "a web page"), (b"GIF89a" + bytes(9), "no known kind")],
+)
+def test_a_file_that_is_no_image_is_called_what_it_is(tmp_path, content, what):
+    (tmp_path / "a.jpg").write_bytes(content)
+    with pytest.raises(InputError, match=rf"a\.jpg: damaged, or cannot be read .*{what}"):
+        read(tmp_path / "a.jpg")
+
+
 def test_pictures_of_phones_among_others_are_left_out_and_counted(tmp_path):
     folder = write_images(tmp_path / "f", 3)
     (folder / "frame1.png").rename(folder / "frame1.HEIC")
