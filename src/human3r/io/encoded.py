@@ -125,8 +125,9 @@ def _opened(data: Path | BinaryIO, what: str, selection: Selection) -> Iterator[
         ) from error
     # Damaged data make Pillow's decoders raise nearly everything.
     except Exception as error:
+        said = _in_words(error, data)
         raise InputError(
-            f"{what}: damaged, or cannot be read as an image ({_in_words(error, data)}); expected a "
+            f"{what}: damaged, or cannot be read as an image ({said}); expected a "
             "complete PNG, JPEG, BMP, WebP, TIFF or PPM. Check the file, or the link to the camera."
         ) from error
 
