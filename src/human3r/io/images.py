@@ -59,11 +59,12 @@ class ImageFolderSource(FrameSource):
 
 
 def _to_be_converted(path: Path) -> str:
+    kind = path.suffix[1:].upper()
     return (
-        f"{path}: a picture of the kind {path.suffix[1:].upper()}, as phones take them; expected "
-        "JPEG, PNG or another kind that needs no further decoder. Convert it (Linux: heif-convert IN OUT.jpg; "
-        "macOS: sips -s format jpeg IN --out OUT.jpg), or let the phone save JPEG (iPhone: "
-        "Settings, Camera, Formats, Most Compatible)."
+        f"{path}: a picture of the kind {kind}, as phones take them; expected JPEG, PNG or another "
+        "kind that needs no further decoder. Convert it (Linux: heif-convert IN OUT.jpg; macOS: "
+        "sips -s format jpeg IN --out OUT.jpg), or let the phone save JPEG (iPhone: Settings, "
+        "Camera, Formats, Most Compatible)."
     )
 
 
