@@ -124,7 +124,8 @@ def check_is_file(path: Path, expected: str, error: type[Human3RError]) -> None:
         Human3RError: of class ``error``; nothing there, or a folder.
     """
     if path.is_dir():
-        raise error(f"{path}: is a folder; expected {expected}. Name the file inside it.")
+        kind = _folder(path)
+        raise error(f"{path}: is {kind.what}; expected {expected}. {kind.advice}")
     if not path.exists():
         raise error(f"{path}: no such file; expected {expected}. Check the path.")
 

@@ -61,10 +61,11 @@ def _convert(args: argparse.Namespace) -> int:
     from human3r.errors import WeightsError
     from human3r.file_kind import check_is_file
 
-    # Before PyTorch is loaded for seconds.
-    check_is_file(
-        Path(args.source), "a checkpoint of torch.save or a network's package", WeightsError
-    )
+    # Before PyTorch is loaded for seconds. A folder is where networks of a package go.
+    if not Path(args.target).is_dir():
+        check_output_path(args.target, args.source, may_replace=args.force)
+    expected = "a checkpoint of torch.save or a network's package"
+    check_is_file(Path(args.source), expected, WeightsError)
     from human3r.people.convert import convert_people_networks, is_people_package
 
     if is_people_package(args.source):
