@@ -1,6 +1,7 @@
 """``human3r refine``: a recording made better than a live stream can be."""
 
 import argparse
+import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -51,6 +52,13 @@ def add_parser(commands: Any) -> None:
         metavar="TOPIC",
         help="depth camera's topic in the bag named as RESULT: its metres replace the network's",
     )
+    add(
+        "--run-args",
+        default="",
+        metavar="TEXT",
+        help="of a video or bag: more arguments of `human3r run`, in quotes, for example "
+        "'--set model.deterministic=true'",
+    )
     add("--no-smooth", action="store_true", help="leave the trembling of motions as it is")
     add("--no-loops", action="store_true", help="do not look for places that are seen again")
     add("--body-model", metavar="FILE", help="of the run, where it is not where the run found it")
@@ -73,6 +81,11 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(
             f"--depth {args.depth}: {folder} is a result, which has no topics; expected a bag. "
             "Name the bag as RESULT."
+        )
+    if args.run_args and (folder / "people.npz").is_file():
+        raise InputError(
+            f"--run-args {args.run_args}: {folder} is a result, which is not run again; expected "
+            "a video or bag. Leave --run-args out."
         )
     if not (folder / "people.npz").is_file():
         folder = _run_first(args)
@@ -184,7 +197,7 @@ def _run_first(args: argparse.Namespace) -> Path:
     args.out = str(out)
     live = out.with_name(out.name + "-live")
     command = ["run", args.result, "--out", str(live)]
-    command += ["--save", "people,trajectory,scene,frames"]
+    command += ["--save", "people,trajectory,scene,frames", *shlex.split(args.run_args)]
     if args.body_model:
         command += ["--body-model", args.body_model]
     ran = build_parser().parse_args(command)
