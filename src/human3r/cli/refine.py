@@ -72,13 +72,10 @@ def run(args: argparse.Namespace) -> int:
         InputError: no result and no source, or wrong options.
         Human3RError: whatever body model or disk make impossible.
     """
-    from human3r.refine.refinement import Options
-
     if not 0.5 <= args.key_rate <= 120:
         raise InputError(f"--key-rate is {args.key_rate}; expected 0.5 to 120 Hz.")
     if not 1 <= args.chunk <= 3600:
         raise InputError(f"--chunk is {args.chunk}; expected 1 to 3600 s.")
-    options = Options(args.key_rate, args.chunk, smooth=not args.no_smooth)
     folder, bag = Path(args.result), args.result
     if args.depth and (folder / "people.npz").is_file():
         raise InputError(
@@ -92,6 +89,10 @@ def run(args: argparse.Namespace) -> int:
         )
     if not (folder / "people.npz").is_file():
         folder = _run_first(args)
+    # It loads PyTorch, which takes seconds: names were looked at before.
+    from human3r.refine.refinement import Options
+
+    options = Options(args.key_rate, args.chunk, smooth=not args.no_smooth)
     out = Path(args.out) if args.out else folder.with_name(folder.name + "-refined")
     written, line = refine_folder(
         folder,
