@@ -54,7 +54,13 @@ def test_the_version_is_printed(capsys):
     assert capsys.readouterr().out.strip() == __version__
 
 
-@pytest.mark.parametrize("arguments", [[], ["nonsense"], ["run"], ["run", "a", "--size", "x"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *([], ["nonsense"], ["run"], ["run", "a", "--size", "x"]),
+        *(["refine", "a", "--run-args", "'b"], ["batch", "a", "--refine-args", '"b']),
+    ],
+)
 def test_wrong_use_ends_with_two(arguments, capsys):
     with pytest.raises(SystemExit) as end:
         main(arguments)

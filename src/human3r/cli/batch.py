@@ -1,11 +1,11 @@
 """``human3r batch``: run and refine many recordings, with resume, retries and one report."""
 
 import argparse
-import shlex
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from human3r.cli.refine import command_words
 from human3r.errors import InputError
 
 if TYPE_CHECKING:
@@ -29,11 +29,18 @@ def add_parser(commands: Any) -> None:
     add("--no-refine", action="store_true", help="run only")
     add(
         "--run-args",
+        type=command_words,
         default="--save people,trajectory,scene,frames",
         metavar="TEXT",
         help="more arguments of `human3r run`, in quotes (%(default)s)",
     )
-    add("--refine-args", default="", metavar="TEXT", help="the same for `human3r refine`")
+    add(
+        "--refine-args",
+        type=command_words,
+        default=[],
+        metavar="TEXT",
+        help="the same for `human3r refine`",
+    )
     parser.set_defaults(run=run)
 
 
@@ -57,8 +64,8 @@ def run(args: argparse.Namespace) -> int:
     like = Task(
         "",
         "",
-        tuple(shlex.split(args.run_args)),
-        tuple(shlex.split(args.refine_args)),
+        tuple(args.run_args),
+        tuple(args.refine_args),
         not args.no_refine,
     )
     tasks = tasks_for(find_recordings(args.recordings), out.absolute(), like)

@@ -20,6 +20,17 @@ METHODS = {
 }
 
 
+def command_words(text: str) -> list[str]:
+    """An option's value that is a piece of another command line, split as a shell would."""
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} cannot be split into words ({error}); expected quotes in pairs, for example "
+            "'--fov-deg 70'"
+        ) from error
+
+
 def add_parser(commands: Any) -> None:
     """Add the subcommand."""
     parser = commands.add_parser(
@@ -54,7 +65,8 @@ def add_parser(commands: Any) -> None:
     )
     add(
         "--run-args",
-        default="",
+        type=command_words,
+        default=[],
         metavar="TEXT",
         help="of a video or bag: more arguments of `human3r run`, in quotes, for example "
         "'--set model.deterministic=true'",
@@ -84,8 +96,8 @@ def run(args: argparse.Namespace) -> int:
         )
     if args.run_args and (folder / "people.npz").is_file():
         raise InputError(
-            f"--run-args {args.run_args}: {folder} is a result, which is not run again; expected "
-            "a video or bag. Leave --run-args out."
+            f"--run-args {shlex.join(args.run_args)}: {folder} is a result, which is not run again; "
+            "expected a video or bag. Leave --run-args out."
         )
     if not (folder / "people.npz").is_file():
         folder = _run_first(args)
@@ -197,7 +209,7 @@ def _run_first(args: argparse.Namespace) -> Path:
     args.out = str(out)
     live = out.with_name(out.name + "-live")
     command = ["run", args.result, "--out", str(live)]
-    command += ["--save", "people,trajectory,scene,frames", *shlex.split(args.run_args)]
+    command += ["--save", "people,trajectory,scene,frames", *args.run_args]
     if args.body_model:
         command += ["--body-model", args.body_model]
     ran = build_parser().parse_args(command)
