@@ -96,7 +96,7 @@ def run(args: argparse.Namespace) -> int:
         )
     if args.run_args and (folder / "people.npz").is_file():
         raise InputError(
-            f"--run-args {shlex.join(args.run_args)}: {folder} is a result, which is not run again; "
+            f"--run-args {shlex.join(args.run_args)}: {folder} is a result and not run again; "
             "expected a video or bag. Leave --run-args out."
         )
     if not (folder / "people.npz").is_file():
