@@ -4,6 +4,7 @@ import argparse
 import logging
 import time
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -197,7 +198,10 @@ def _process(sets: Any, rig: "RigPipeline", folder: Path, max_sets: int) -> _Fou
     except BaseException:
         writers.abort()
         raise
-    about = {name: asdict(health) for name, health in found.health.items()}
+    about = {
+        name: asdict(health) | {"time_offset_s": rig.cameras[name].time_offset_s}
+        for name, health in found.health.items()
+    }
     with whole_file(folder / "cameras.json") as file:
         file.write(json.dumps(about, indent=1).encode("utf-8"))
     return found
@@ -240,9 +244,13 @@ class _Writers:
     def add(self, estimate: "RigEstimate") -> None:
         from human3r.viewer.together import draw_together
 
-        # People are in the frame of the first camera that has an image.
+        # People are in the frame of the first camera that has an image, on the clock of all.
         first = min(estimate.frames, key=list(self._rig.cameras).index)
-        self._everybody.add(estimate.frames[first], estimate.cameras[first])
+        stamp_ns = estimate.frames[first].stamp_ns + self._rig.offset_ns(first)
+        self._everybody.add(
+            replace(estimate.frames[first], stamp_ns=stamp_ns),
+            replace(estimate.cameras[first], stamp_ns=stamp_ns),
+        )
         for name, frame in estimate.frames.items():
             for writer in self._of[name]:
                 writer.add(frame, estimate.cameras[name])

@@ -1,6 +1,6 @@
 """People of all views in one world: where the views are, who is who, and what is published."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from threading import Lock
 
@@ -11,7 +11,7 @@ from std_msgs.msg import Header
 from tf2_msgs.msg import TFMessage
 
 from human3r.errors import InputError
-from human3r.multiview.fuser import Fuser
+from human3r.multiview.fuser import Fuser, MultiviewEstimate
 from human3r.multiview.health import ViewHealth
 from human3r.multiview.rig_file import RigCamera
 from human3r.multiview.view import ViewPeople
@@ -36,6 +36,7 @@ class FusedStream:
         skeleton: of all views; None before the first one was heard.
         health: how views agree, by name.
         trouble: why a view has no pose, by name; empty texts where it has one.
+        observe: told of every moment and its views.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class FusedStream:
         self.skeleton: SkeletonInfo | None = None
         self.health: dict[str, ViewHealth] = {}
         self.trouble: dict[str, str] = {}
+        self.observe: Callable[[MultiviewEstimate, Sequence[ViewPeople]], None] = lambda *_: None
         self._node, self._settings, self._cameras, self._log = node, settings, cameras, log
         self._fuser: Fuser | None = None
         self._stamp_ns, self._moments = -1, 0
@@ -173,6 +175,7 @@ class FusedStream:
             # A moment that was in flight when the stream ended must not follow the closing message.
             if self._is_open:
                 self._humans.publish(message)
+                self.observe(estimate, views)
 
     def end(self) -> None:
         """An empty list, so that the last people are not taken for present ones; then no more."""

@@ -23,6 +23,7 @@ from human3r.config import (
     SceneSettings,
     SessionSettings,
     Settings,
+    WebSettings,
 )
 from human3r.errors import ConfigError
 from human3r.multiview.settings import POSITIONS, FusionSettings
@@ -141,6 +142,7 @@ class MultiSettings(Declared):
     publish: PublishSettings = field(default_factory=PublishSettings)
     diagnostics: DiagnosticsSettings = field(default_factory=DiagnosticsSettings)
     fault: FaultSettings = field(default_factory=FaultSettings)
+    web: WebSettings = field(default_factory=WebSettings)
 
     def names(self) -> list[str]:
         """The views, as they are given."""
