@@ -14,12 +14,13 @@ from human3r.viewer.web_frames import PageStart, overview
 from human3r.viewer.web_live import LivePage, Moments
 from human3r.viewer.web_live_process import LiveDrawing
 from human3r.viewer.web_scene import quiet_server
-from tests.browser import browser, center_of, needs_chromium, opened, wait_for
+from tests.browser import browser, center_of, center_of_color, needs_chromium, opened, wait_for
 from tests.multiview.rooms import Noise, body_model, camera_at, people, seen_by
 from tests.viewer import synthetic_estimates as synthetic
 
 PLACES = np.array([[-1.0, 0.2, 0.95], [1.0, -0.2, 0.95]])
 POSES = {"left": camera_at(0.0), "right": camera_at(1.4)}
+COLORS = {"left": (200, 30, 30), "right": (200, 30, 200)}
 
 
 def weights() -> np.ndarray:
@@ -34,13 +35,12 @@ def sight(**changes) -> RigSight:
     bodies = people(np.random.default_rng(1), PLACES)
     views = [seen_by(rng, name, pose, bodies, Noise()) for name, pose in POSES.items()]
     estimate = Fuser(body_model().joint_parents).step(views)
-    colors = {"left": (200, 60, 60), "right": (60, 60, 200)}
     cameras = [
         CameraSight(
             view.view,
             view.world_from_camera,
             view.lens,
-            np.full((480, 640, 3), colors[view.view], np.uint8),
+            np.full((480, 640, 3), COLORS[view.view], np.uint8),
             age="0.1 s",
             residual="3 px",
         )
@@ -166,15 +166,16 @@ def test_a_browser_sees_people_cameras_and_what_is_wrong(tmp_path):
         tab, errors = opened(chromium, page.address)
         tab.set_viewport_size({"width": 1000, "height": 600})
 
-        def look(number):
+        def look(find, what):
             page.show_rig(seen)
-            return center_of(tab, number, 0.6)
+            return find(tab, what, 0.66)
 
         for one in seen.people:
-            assert wait_for(lambda one=one: look(one.number), tab) is not None
+            wait_for(lambda one=one: look(center_of, one.number), tab)
         tab.get_by_text("its people lie 40 px").wait_for()
-        for name in POSES:
-            # In the panel, and beside the frustum.
-            assert tab.get_by_text(name, exact=True).count() == 2
+        for name, color in COLORS.items():
+            tab.get_by_text(name, exact=True).wait_for()
+            # The image in the frustum.
+            wait_for(lambda color=color: look(center_of_color, color), tab)
         tab.screenshot(path=tmp_path / "rig.png", timeout=120_000)
         assert errors == []
