@@ -105,6 +105,8 @@ def _sources(
     Raises:
         ConfigError: an unknown name, or no source at all.
     """
+    from human3r.multiview.rig_file import source_in, split_source
+
     specs = {name: camera.source for name, camera in cameras.items() if camera.source}
     named = {}
     for text in given:
@@ -116,24 +118,14 @@ def _sources(
             )
         named[name] = source
     # What stands in the file is relative to it.
-    found = {n: _in_folder(source, calibration.parent) for n, source in specs.items()}
+    found = {n: source_in(source, calibration.parent) for n, source in specs.items()}
     found.update(named)
     if not found:
         raise ConfigError(
             f"{calibration}: names no source, nor does the command; expected at least one. Add "
             f"NAME=SOURCE for {', '.join(cameras)}."
         )
-    return {n: _with_topic(source) for n, source in found.items() if n in cameras}
-
-
-def _in_folder(source: str, folder: Path) -> str:
-    path, colon, topic = source.partition(":/")
-    return f"{folder / path}{colon}{topic}"
-
-
-def _with_topic(source: str) -> tuple[str, str | None]:
-    path, has_topic, topic = source.partition(":/")
-    return path, f"/{topic}" if has_topic else None
+    return {n: split_source(source) for n, source in found.items() if n in cameras}
 
 
 class _Found:
