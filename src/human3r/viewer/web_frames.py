@@ -199,6 +199,6 @@ def overview(frame: SceneFrame) -> tuple[np.ndarray, np.ndarray]:
     along = along if np.linalg.norm(along) > 0.3 else ahead[0] * [1.0, 1.0, 0.0]
     along = along / max(float(np.linalg.norm(along)), 1e-6)
     side = np.array([-along[1], along[0], 0.0])
-    eye = middle + reach_m * (-1.45 * along + 0.5 * side + [0.0, 0.0, 1.0])
+    eye = middle + reach_m * (-1.6 * along + 0.65 * side + [0.0, 0.0, 1.2])
     # A little to the left of the middle of the page, whose right the panel covers.
     return eye, middle - 0.25 * reach_m * side

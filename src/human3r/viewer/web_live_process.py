@@ -94,14 +94,15 @@ class LiveDrawing:
         self._height_m: float | None = None
         """Of the floor."""
         self._cloud_due_s = 0.0
+        self._overlooked: bool | None = None
+        """None: not yet; otherwise whether people were there."""
 
     def show(self, moment: Moment) -> None:
         """Draw one moment."""
         if moment.begins_world:
             self._scene.forget()
             self._forget()
-            if len(moment.frame.cameras) > 1:
-                set_start_view(self._server, *overview(moment.frame))
+        self._look_over(moment.frame)
         for track_id, shape in moment.shapes.items():
             self._scene.add_person(track_id, shape)
         self._collect(moment)
@@ -115,6 +116,13 @@ class LiveDrawing:
             self._cloud_due_s = time.monotonic() + _CLOUD_S
             self._show_surroundings(moment.frame)
         self.num_drawn += 1
+
+    def _look_over(self, frame: SceneFrame) -> None:
+        """Of several cameras, where to look from at first; again when the first people are seen."""
+        is_ready = bool(frame.people)
+        if len(frame.cameras) > 1 and (self._overlooked is None or is_ready > self._overlooked):
+            set_start_view(self._server, *overview(frame))
+            self._overlooked = is_ready
 
     def _collect(self, moment: Moment) -> None:
         joints = [one.joints for one in moment.frame.people]
