@@ -96,7 +96,7 @@ class Fuser:
         self._parents = tuple(joint_parents)
         self.settings = settings or FusionSettings()
         self._identities = Identities()
-        self._costs, self._deviations = association.PairMemory(), association.PairMemory()
+        self._pairs = association.PairMemory()
         self._health = Health(self.settings)
         self._stamp_ns = -1
 
@@ -115,9 +115,7 @@ class Fuser:
         people = _People(views, stamp_ns)
         groups = self._groups(people, stamp_ns)
         members = [[people.keys[row] for row in rows] for rows in groups]
-        places = np.array([people.places[rows].sum(0) / len(rows) for rows in groups]).reshape(
-            -1, 3
-        )
+        places = _means(people.places, groups)
         found, gone = self._identities.assign(members, places, stamp_ns, self.settings)
         fused = self._fuse(people, groups, found, stamp_ns)
         self._observe(views, people, groups, fused)
@@ -132,8 +130,7 @@ class Fuser:
     def forget_view(self, view: str) -> None:
         """A view counts its people from anew: its process was restarted, or its stream reset."""
         self._identities.forget_view(view)
-        self._costs.forget_view(view)
-        self._deviations.forget_view(view)
+        self._pairs.forget_view(view)
 
     def forget_time(self) -> None:
         """Time was set back: the next step may be older than the last.
@@ -165,8 +162,8 @@ class Fuser:
         covariances = people.covariances(settings)
         costs = association.pair_costs(people.joints, people.canonical)
         apart = association.deviations(people.places, covariances)
-        costs = self._costs.update(people.keys, costs, stamp_ns, settings)
-        apart = self._deviations.update(people.keys, apart, stamp_ns, settings)
+        both = np.stack([costs, apart])
+        costs, apart = self._pairs.update(people.keys, both, stamp_ns, settings)
         costs = np.where(apart <= settings.max_deviation, costs, np.inf)
         return association.group(costs, people.view_index, settings.max_cost_m)
 
@@ -183,15 +180,19 @@ class Fuser:
         groups = [_best_known(rows, people.is_measured) for rows in groups]
         several = [i for i, rows in enumerate(groups) if len(rows) > 1]
         bodies = self._bodies(people, [groups[i] for i in several]) if several else {}
+        found_bodies = {i: row for row, i in enumerate(several)}
         fused = []
         for i, (rows, identity) in enumerate(zip(groups, found, strict=True)):
-            if i in several:
-                body = {name: values[several.index(i)] for name, values in bodies.items()}
+            if i in found_bodies:
+                body = {name: values[found_bodies[i]] for name, values in bodies.items()}
             else:
                 body = people.single(rows[0])
-            person = _person(people, rows, identity, body)
-            fused.append(self._without_jump(person, people, rows, identity, stamp_ns))
-        return fused
+            fused.append(_person(people, rows, identity, body))
+        places = _place(np.stack([one.joints_world for one in fused])) if fused else []
+        return [
+            self._without_jump(person, place, people, rows, identity, stamp_ns)
+            for person, place, rows, identity in zip(fused, places, groups, found, strict=True)
+        ]
 
     def _bodies(self, people: "_People", groups: list[list[int]]) -> dict[str, np.ndarray]:
         """Arrays of fused bodies, one row per group of several members."""
@@ -209,8 +210,7 @@ class Fuser:
         chained = fusion.chained_rotations(rotations)
         bones = (bone[rows] * share[..., None]).sum(1)
         relative = fusion.joints_from_bones(chained, bones, parents)
-        covariances = people.covariances(settings)[rows]
-        information = fusion.inverse(covariances) * weight[..., None, None]
+        information = people.information(settings)[rows] * weight[..., None, None]
         # What each view says of the place of a body in this pose.
         said = people.places[rows] - _place(relative)[:, None]
         pelvis, covariance = fusion.fuse_places(said, information)
@@ -245,6 +245,7 @@ class Fuser:
     def _without_jump(
         self,
         person: FusedPerson,
+        place: np.ndarray,
         people: "_People",
         rows: list[int],
         identity: Identity,
@@ -254,8 +255,10 @@ class Fuser:
 
         One view alone, always the same, is left as it is.
         """
-        place = _place(person.joints_world)
         views = frozenset(person.members)
+        if views == identity.members and not identity.correction_m.any():
+            identity.output_m = place
+            return person
         since_s = (stamp_ns - self._stamp_ns) * 1e-9 if self._stamp_ns >= 0 else 0.0
         handover_s = self.settings.handover_s
         keeps = np.exp(-since_s / handover_s) if handover_s > 0 else 0.0
@@ -317,7 +320,7 @@ class Fuser:
         counts = np.array([len(members) for members, _ in shared])
         of = np.repeat(np.arange(len(shared)), counts)
         together = np.stack([place for _, place in shared])[of]
-        information = fusion.inverse(people.covariances(self.settings)[rows])
+        information = people.information(self.settings)[rows]
         weighted = (information @ people.places[rows][..., None])[..., 0]
         sums = np.zeros((len(shared), 3, 4))
         own = np.concatenate([information, weighted[..., None]], -1)
@@ -386,6 +389,7 @@ class _People:
         own = np.concatenate([view.place_covariance for view in views])
         self._own = turns @ own @ np.swapaxes(turns, -1, -2)
         self._with_camera: np.ndarray | None = None
+        self._information: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -400,6 +404,12 @@ class _People:
             found = self._own + calibration + settings.camera_position_m**2 * np.eye(3)
             self._with_camera = found
         return found
+
+    def information(self, settings: FusionSettings) -> np.ndarray:
+        """(people, 3, 3) inverses of ``covariances``."""
+        if self._information is None:
+            self._information = fusion.inverse(self.covariances(settings))
+        return self._information
 
     def single(self, row: int) -> dict[str, np.ndarray]:
         """The body of one row as it is."""
@@ -418,6 +428,15 @@ class _People:
 def _place(joints: np.ndarray) -> np.ndarray:
     """Places (..., 3) of bodies; a sum, since NumPy's mean costs several times as much."""
     return joints[..., _ANCHOR_ROWS, :].sum(-2) / len(ANCHORS)
+
+
+def _means(values: np.ndarray, groups: list[list[int]]) -> np.ndarray:
+    """Means (groups, 3) of the rows of every group."""
+    if not groups:
+        return np.zeros((0, 3))
+    counts = np.array([len(rows) for rows in groups])
+    begins = np.cumsum(counts) - counts
+    return np.add.reduceat(values[np.concatenate(groups)], begins) / counts[:, None]
 
 
 def _best_known(rows: list[int], is_measured: np.ndarray) -> list[int]:

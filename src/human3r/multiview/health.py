@@ -2,6 +2,7 @@
 
 from collections import deque
 from dataclasses import dataclass
+from statistics import median
 
 import numpy as np
 
@@ -80,7 +81,7 @@ class Health:
     def of(self, view: str) -> ViewHealth:
         """What is known of a view."""
         values = self._residuals.get(view, ())
-        residual = float(np.median(values)) if len(values) else float("nan")
+        residual = median(values) if len(values) else float("nan")
         expected = self._expected.get(view, float("nan"))
         trouble = ""
         if self.is_lonely(view) and view in self._swapped:
