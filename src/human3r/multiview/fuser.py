@@ -9,6 +9,7 @@ from jaxtyping import Float
 from human3r.body import skeleton
 from human3r.errors import InputError
 from human3r.multiview import association, fusion
+from human3r.multiview.floor import Floor
 from human3r.multiview.health import Health, ViewHealth
 from human3r.multiview.identities import Identities, Identity, Member
 from human3r.multiview.settings import FusionSettings
@@ -21,6 +22,8 @@ ANCHORS = tuple(
 )
 """Joints whose mean is the place of a body: those that poses move least."""
 _ANCHOR_ROWS = np.array(ANCHORS)
+_FLOOR: Member = ("", -1)
+"""Stands for the floor among those who say where a person is."""
 _REWEIGHTINGS = 2
 _USUAL_CHI2 = 16.0
 """Views whose squared deviation from the fused place is this large count half."""
@@ -97,6 +100,7 @@ class Fuser:
         self.settings = settings or FusionSettings()
         self._identities = Identities()
         self._pairs = association.PairMemory()
+        self._floor = Floor(self.settings.floor_m)
         self._health = Health(self.settings)
         self._stamp_ns = -1
 
@@ -178,20 +182,26 @@ class Fuser:
     ) -> list[FusedPerson]:
         # Predictions count where no view measures.
         groups = [_best_known(rows, people.is_measured) for rows in groups]
-        several = [i for i, rows in enumerate(groups) if len(rows) > 1]
-        bodies = self._bodies(people, [groups[i] for i in several]) if several else {}
-        found_bodies = {i: row for row, i in enumerate(several)}
-        fused = []
+        # One view alone is left as it is, where no floor is known.
+        alone_too = self._floor.height_m is not None
+        made = [i for i, rows in enumerate(groups) if len(rows) > 1 or alone_too]
+        bodies = self._bodies(people, [groups[i] for i in made]) if made else {}
+        rows_of = {i: row for row, i in enumerate(made)}
+        fused, on_floor = [], []
         for i, (rows, identity) in enumerate(zip(groups, found, strict=True)):
-            if i in found_bodies:
-                body = {name: values[found_bodies[i]] for name, values in bodies.items()}
-            else:
+            body = {name: values[rows_of[i]] for name, values in bodies.items() if i in rows_of}
+            on_floor.append(bool(body.pop("is_on_floor", False)))
+            if len(rows) == 1 and not on_floor[-1]:
                 body = people.single(rows[0])
-            fused.append(_person(people, rows, identity, body))
-        places = _place(np.stack([one.joints_world for one in fused])) if fused else []
+            origin = people.tracked[rows[0]] if len(rows) == 1 and not on_floor[-1] else None
+            fused.append(_person(people, rows, identity, body, origin))
+        self._floor.observe(_joints_of([one for one in fused if len(one.members) > 1]))
+        places = _place(_joints_of(fused))
         return [
-            self._without_jump(person, place, people, rows, identity, stamp_ns)
-            for person, place, rows, identity in zip(fused, places, groups, found, strict=True)
+            self._without_jump(person, place, people, rows, identity, stamp_ns, is_on_floor)
+            for person, place, rows, identity, is_on_floor in zip(
+                fused, places, groups, found, on_floor, strict=True
+            )
         ]
 
     def _bodies(self, people: "_People", groups: list[list[int]]) -> dict[str, np.ndarray]:
@@ -229,8 +239,11 @@ class Fuser:
         # Views that contradict each other know less than each says.
         misfit = said - pelvis[:, None]
         chi2 = np.einsum("gvi,gvij,gvj->g", misfit, information, misfit)
-        freedom = 3 * (weight.sum(1) - 1)
+        freedom = np.maximum(3 * (weight.sum(1) - 1), 1)
         covariance = covariance * np.maximum(1.0, chi2 / freedom)[:, None, None]
+        pelvis, covariance, is_on_floor = self._floor.place(
+            pelvis, covariance, relative, weight.sum(1) == 1
+        )
         full = np.zeros((len(groups), 6, 6))
         full[:, :3, :3] = covariance
         full[:, 3:, 3:] = np.eye(3) / turn.sum(1)[:, None, None]
@@ -240,6 +253,7 @@ class Fuser:
             "expression": (people.expression[rows] * share).sum(1),
             "joints": relative + pelvis[:, None],
             "covariance": full,
+            "is_on_floor": is_on_floor,
         }
 
     def _without_jump(
@@ -250,12 +264,14 @@ class Fuser:
         rows: list[int],
         identity: Identity,
         stamp_ns: int,
+        is_on_floor: bool,
     ) -> FusedPerson:
         """A place that moves smoothly to what the views say, when they have changed.
 
         One view alone, always the same, is left as it is.
         """
-        views = frozenset(person.members)
+        # The floor comes and goes as views do.
+        views = frozenset((*person.members, *([_FLOOR] if is_on_floor else [])))
         if views == identity.members and not identity.correction_m.any():
             identity.output_m = place
             return person
@@ -452,8 +468,19 @@ def _padded(groups: list[list[int]]) -> tuple[np.ndarray, np.ndarray]:
     return rows, weight
 
 
+def _joints_of(people: Sequence[FusedPerson]) -> np.ndarray:
+    """(people, joints, 3) in the world."""
+    if not people:
+        return np.zeros((0, skeleton.NUM_JOINTS, 3))
+    return np.stack([one.joints_world for one in people])
+
+
 def _person(
-    people: _People, rows: list[int], identity: Identity, body: dict[str, np.ndarray]
+    people: _People,
+    rows: list[int],
+    identity: Identity,
+    body: dict[str, np.ndarray],
+    origin: TrackedPerson | None,
 ) -> FusedPerson:
     tracked = [people.tracked[row] for row in rows]
     velocities = [
@@ -478,7 +505,7 @@ def _person(
         first_seen_ns=min(identity.first_seen_ns, *(one.first_seen_ns for one in tracked)),
         last_seen_ns=max(one.last_seen_ns for one in tracked),
         age_frames=max(identity.frames - 1, 0),
-        origin=tracked[0] if len(tracked) == 1 else None,
+        origin=origin,
     )
 
 

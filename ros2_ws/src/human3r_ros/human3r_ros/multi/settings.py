@@ -96,6 +96,14 @@ class Fusion:
         low=0.0,
         high=3600.0,
     )
+    floor_m: float = setting(
+        _FUSION.floor_m,
+        "Standard deviation of feet about the floor on which people stand whom several views see; "
+        "it says how far away whoever one view sees is. 0: not used.",
+        unit="m",
+        low=0.0,
+        high=1.0,
+    )
     max_residual_px: float = setting(
         _FUSION.max_residual_px,
         "Residual from which a camera is reported as wrongly calibrated; 0: three times what the "
