@@ -8,6 +8,7 @@ from jaxtyping import Float
 
 from human3r.body import skeleton
 from human3r.errors import InputError
+from human3r.geometry.rigid import invert, transform_points
 from human3r.multiview import association, fusion
 from human3r.multiview.floor import Floor
 from human3r.multiview.health import Health, ViewHealth
@@ -24,6 +25,10 @@ ANCHORS = tuple(
 _ANCHOR_ROWS = np.array(ANCHORS)
 _FLOOR: Member = ("", -1)
 """Stands for the floor among those who say where a person is."""
+_WELL_INSIDE = 0.35
+"""So much of an image's width and height on each side of its middle."""
+_NEAR_M, _FAR_M = 1.0, 8.0
+"""Where a camera finds people."""
 _REWEIGHTINGS = 2
 _USUAL_CHI2 = 16.0
 """Views whose squared deviation from the fused place is this large count half."""
@@ -310,6 +315,7 @@ class Fuser:
                 view.focal_px,
                 others_see=any(seen for name, seen in sees.items() if name != view.view),
                 sees=sees[view.view],
+                should_see=_is_before(view, [p for p in fused if p.state != TrackState.COASTING]),
             )
         self._look_for_swaps([view for view in views if self._health.is_lonely(view.view)])
 
@@ -473,6 +479,19 @@ def _joints_of(people: Sequence[FusedPerson]) -> np.ndarray:
     if not people:
         return np.zeros((0, skeleton.NUM_JOINTS, 3))
     return np.stack([one.joints_world for one in people])
+
+
+def _is_before(view: ViewPeople, people: Sequence[FusedPerson]) -> bool:
+    """Whether one of the people is well inside the image of a camera, and not far from it."""
+    if not people:
+        return False
+    camera_from_world = invert(view.world_from_camera)
+    places = transform_points(camera_from_world, _place(_joints_of(people)))
+    right, down = view.size_px
+    ahead = np.maximum(places[:, 2], 0.1)
+    across = np.abs(places[:, :2]) / ahead[:, None] * view.focal_px
+    inside = (across < _WELL_INSIDE * np.array([right, down])).all(1)
+    return bool((inside & (places[:, 2] > _NEAR_M) & (places[:, 2] < _FAR_M)).any())
 
 
 def _person(

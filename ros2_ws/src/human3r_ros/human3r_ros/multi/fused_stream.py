@@ -61,6 +61,7 @@ class FusedStream:
         self.observe: Callable[[MultiviewEstimate, Sequence[ViewPeople]], None] = lambda *_: None
         self._node, self._settings, self._cameras, self._log = node, settings, cameras, log
         self._fuser: Fuser | None = None
+        self._frame_of: dict[str, str] = {}
         self._stamp_ns, self._moments = -1, 0
         self._publishing, self._is_open = Lock(), False
         make = node.create_lifecycle_publisher
@@ -110,7 +111,16 @@ class FusedStream:
         """world_from_camera (4, 4) of a message; None, and reported, where it is unknown."""
         world, frame_id = self._settings.frames.world, header.frame_id
         camera = self._cameras.get(view)
+        self._frame_of[view] = frame_id
+        if twin := self._twin(view):
+            self.trouble[view] = (
+                f"its frame is {frame_id!r}, as that of {twin}; expected a frame for each camera. "
+                "Set frame_id in the cameras' drivers"
+            )
+            self._log.warn(("frame", view), f"view {view}: {self.trouble[view]}.")
+            return camera.world_from_camera if camera is not None else None
         if camera is not None:
+            self.trouble[view] = ""
             if frame_id and frame_id != world:
                 self.say_static(world, frame_id, camera.world_from_camera)
             return camera.world_from_camera
@@ -129,6 +139,11 @@ class FusedStream:
             return None
         self.trouble[view] = ""
         return found.target_from_source
+
+    def _twin(self, view: str) -> str:
+        """Another view whose camera has the same frame; empty where none has."""
+        own = self._frame_of[view]
+        return next((n for n, frame in self._frame_of.items() if frame == own and n != view), "")
 
     def say_static(self, parent: str, child: str, parent_from_child: np.ndarray) -> None:
         """A static transform, once, unless the child has a parent already."""
