@@ -101,3 +101,18 @@ def test_the_update_is_that_of_weighted_least_squares():
     weighted = np.linalg.inv(covariance[0]) @ said[0] + up * height_m / 0.05**2
     np.testing.assert_allclose(placed[0], np.linalg.solve(information, weighted), atol=1e-9)
     np.testing.assert_allclose(after[0], np.linalg.inv(information), atol=1e-9)
+
+
+@pytest.mark.parametrize(("floor_m", "count"), [(0.0, 4), (0.08, 3)])
+def test_two_views_that_differ_by_a_distance_are_one_person_on_the_floor(floor_m, count):
+    rng = np.random.default_rng(4)
+    bodies = standing([[-1.0, 0.4, 1], [0.8, -0.6, 1], [0.3, 1.5, 1]])
+    fuser = Fuser(body_model().joint_parents, FusionSettings(floor_m=floor_m))
+    vague = Noise(pixels=1.0, depth_share=0.2, pose_rad=0.01)
+    for frame in range(60):
+        one = np.random.default_rng(5)  # Off by 1.3 m along the ray in every frame.
+        third = seen_by(one, "left", LEFT, [bodies[2]], vague, numbers=[7], frame=frame)
+        left = seen_by(rng, "left", LEFT, bodies[:2], SURE, frame=frame)
+        right = seen_by(rng, "right", RIGHT, bodies, SURE, frame=frame)
+        estimate = fuser.step([joined(left, third), right])
+    assert len(estimate.people) == count

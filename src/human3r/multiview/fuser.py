@@ -168,13 +168,24 @@ class Fuser:
         if not len(people):
             return []
         settings = self.settings
-        covariances = people.covariances(settings)
-        costs = association.pair_costs(people.joints, people.canonical)
-        apart = association.deviations(people.places, covariances)
+        joints, places, covariances = self._on_floor(people)
+        costs = association.pair_costs(joints, people.canonical)
+        apart = association.deviations(places, covariances)
         both = np.stack([costs, apart])
         costs, apart = self._pairs.update(people.keys, both, stamp_ns, settings)
         costs = np.where(apart <= settings.max_deviation, costs, np.inf)
         return association.group(costs, people.view_index, settings.max_cost_m)
+
+    def _on_floor(self, people: "_People") -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Joints, places and covariances of all views' people, better where a floor is known."""
+        joints, covariances = people.joints, people.covariances(self.settings)
+        if self._floor.height_m is None:
+            return joints, people.places, covariances
+        pelvis, everybody = joints[:, 0], np.ones(len(people), bool)
+        relative = joints - pelvis[:, None]
+        placed, covariances, _ = self._floor.place(pelvis, covariances, relative, everybody)
+        moved = placed - pelvis
+        return joints + moved[:, None], people.places + moved, covariances
 
     # -- one body of several ---------------------------------------------------------------------
 
