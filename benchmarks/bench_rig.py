@@ -1,9 +1,10 @@
-"""Cameras in one ``human3r_multi`` process against a node each: moments per second, and memory.
+"""Cameras in one ``human3r_multi`` process against a node each: CPU time, rate and memory.
 
     python benchmarks/bench_rig.py --rounds 2 --seconds 15
 
 The demo clip is played on V image topics at once. All variants take turns, round by round, so that
-whatever else the machine does meets all of them; real processes, real DDS.
+whatever else the machine does meets all of them; real processes, real DDS. On a machine that others use,
+rates say how many processes ask for their share of it; the CPU time of an image does not.
 """
 
 import argparse
@@ -16,6 +17,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -45,35 +47,45 @@ def main() -> int:
     os.environ.update(private_environment())
     variants = [("nodes", 1)]
     variants += [(kind, views) for views in _RIGS for kind in ("nodes", "one process")]
-    found: dict[tuple[str, int], list[tuple[float, float]]] = {one: [] for one in variants}
+    found: dict[tuple[str, int], list[_Measured]] = {one: [] for one in variants}
     with tempfile.TemporaryDirectory() as folder:
         for turn in range(args.rounds):
             first = turn % len(variants)
             for kind, views in variants[first:] + variants[:first]:
-                rate_hz, memory_mb = _measure(kind, views, args, Path(folder))
-                found[kind, views].append((rate_hz, memory_mb))
-                print(f"{kind}, {views}: {rate_hz:.2f}/s, {memory_mb:.0f} MB", file=sys.stderr)
-    middle = {one: [statistics.median(x) for x in zip(*f, strict=True)] for one, f in found.items()}
+                measured = _measure(kind, views, args, Path(folder))
+                found[kind, views].append(measured)
+                print(kind, views, measured, file=sys.stderr)
+    middle = {
+        one: _Measured(*(statistics.median(x) for x in zip(*turns, strict=True)))
+        for one, turns in found.items()
+    }
     table: dict[str, dict] = {
-        str(views): {
-            "rate_of_one_process_over_nodes": middle["one process", views][0]
-            / middle["nodes", views][0],
-            "memory_of_one_process_over_nodes": middle["one process", views][1]
-            / middle["nodes", views][1],
-            **{
-                f"{kind}: moments_per_s, MB": [round(x, 2) for x in middle[kind, views]]
-                for kind in ("nodes", "one process")
-            },
+        f"one process over nodes, {views} cameras": {
+            name: round(ours / theirs, 2)
+            for name, ours, theirs in zip(
+                _Measured._fields,
+                middle["one process", views],
+                middle["nodes", views],
+                strict=True,
+            )
         }
         for views in _RIGS
     }
-    table["1"] = {"nodes: moments_per_s, MB": [round(x, 2) for x in middle["nodes", 1]]}
+    table |= {f"{kind}, {views}": m._asdict() for (kind, views), m in middle.items()}
     print(json.dumps(table, indent=1))
     return 0
 
 
-def _measure(kind: str, views: int, args: argparse.Namespace, folder: Path) -> tuple[float, float]:
-    """Moments per second, and megabytes of all nodes."""
+class _Measured(NamedTuple):
+    """Of one variant."""
+
+    cpu_s_per_image: float
+    moments_per_s: float
+    megabytes: float
+
+
+def _measure(kind: str, views: int, args: argparse.Namespace, folder: Path) -> _Measured:
+    """One variant for a while."""
     names = [f"camera{i}" for i in range(views)]
     with ExitStack() as stack:
 
@@ -100,10 +112,16 @@ def _measure(kind: str, views: int, args: argparse.Namespace, folder: Path) -> t
         start("-c", _MAIN, "play", *[clip] * views, "--topics", images, *pace)
         wait_until(lambda: min(heard.values()) > 2, _PATIENCE_S, f"people of {kind}, {views}")
         before, began_s = dict(heard), time.monotonic()
+        spent_cpu_s = -sum(_cpu_s(node.process.pid) for node in nodes)
         time.sleep(args.seconds)
         spent_s = time.monotonic() - began_s
+        spent_cpu_s += sum(_cpu_s(node.process.pid) for node in nodes)
         moments = sum(heard[topic] - before[topic] for topic in topics) / len(topics)
-        return moments / spent_s, sum(_megabytes(node.process.pid) for node in nodes)
+        return _Measured(
+            spent_cpu_s / max(moments * views, 1),
+            moments / spent_s,
+            sum(_megabytes(node.process.pid) for node in nodes),
+        )
 
 
 def _nodes(
@@ -124,6 +142,12 @@ def _one_process(
     words = ["--set", f"cameras={','.join(names)}"]
     words += ["--set", f"calibration={folder / 'cameras.yaml'}", *_ANY_AGE]
     return [start("-m", "human3r_ros.multi.process", *words)], ["/human3r_multi/humans"]
+
+
+def _cpu_s(pid: int) -> float:
+    """CPU time of a process so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _megabytes(pid: int) -> float:

@@ -465,7 +465,9 @@ def rig_messages(messages, stamps):
     return found
 
 
-def test_a_bag_of_several_cameras_has_the_people_of_all_and_every_camera(make, store, tmp_path):
+def test_a_bag_of_several_cameras_has_the_people_of_all_and_every_camera(
+    make, store, tmp_path, body_file
+):
     run, _ = make(9)
     messages = Messages(store, run)
     stamps = messages.people["frame_stamp_ns"].tolist()
@@ -479,7 +481,7 @@ def test_a_bag_of_several_cameras_has_the_people_of_all_and_every_camera(make, s
     np.testing.assert_allclose(right.world_from_camera[0][:3, 2], [1, 0, 0], atol=1e-9)
     assert left.stamps_ns.tolist() == stamps
     assert left.size_px[0].tolist() == [results.WIDTH, results.HEIGHT]
-    page = export(bag, "html", tmp_path / "page.html").path
+    page = export(bag, "html", tmp_path / "page.html", body_model=body_file).path
     assert page.stat().st_size > 0
 
 
