@@ -238,7 +238,8 @@ class PeopleSettings:
     )
     detect_every: int = setting(
         3,
-        "Frames from one run of the detector to the next while people are tracked.",
+        "Frames from one run of the detector to the next while people are tracked; below 10 frames"
+        " per second, tenths of a second.",
         unit="frames",
         low=1,
         high=30,

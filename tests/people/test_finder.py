@@ -8,7 +8,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from human3r.demo_clip import demo_clip_path
 from human3r.errors import ConfigError, ShapeError
+from human3r.io import open_source
 from human3r.people.finder import FinderOptions, PeopleFinder
 from human3r.people.graph import load_network, packaged_network_path
 from human3r.people.landmarker import CROP_PX, crop
@@ -16,7 +18,7 @@ from human3r.people.landmarks import PersonLandmarks, Region
 from human3r.people.masks import person_map
 from human3r.people.movenet import decode
 from human3r.people.pose_detector import PoseDetector
-from human3r.people.regions import Detection, is_same_person, region_of_circle
+from human3r.people.regions import Detection, assigned, is_same_person, region_of_circle
 from human3r.types import ImageGeometry
 from tests.people.pictures import ORIGINAL, PERSON
 
@@ -239,3 +241,67 @@ def test_impossible_options_are_named(wrong):
 def test_another_kind_of_image_is_refused(finder):
     with pytest.raises(ShapeError, match="expected uint8"):
         finder(np.zeros((4, 4), np.float32))
+
+
+@pytest.mark.parametrize("shown", [(4, 7, 16, 22, 24), (1, 5, 12, 21, 24), (2, 6, 14, 16, 19, 22)])
+def test_who_passes_in_front_of_another_keeps_the_number_at_a_low_frame_rate(finder, shown):
+    # In the clip, 10 frames per second, a person near by walks from the right to the left.
+    with open_source(demo_clip_path(), max_frames=25) as source:
+        frames = list(source)
+    found = [finder(frames[n].image, stamp_ns=frames[n].stamp_ns) for n in shown]
+    first = max(found[0], key=lambda person: person.region.side)
+    last = {person.track: person for person in found[-1]}
+    assert len(last) == 2
+    assert last[first.track] is max(found[-1], key=lambda person: person.region.side)
+    assert first.region.centre[0] > 320 > last[first.track].region.centre[0]
+
+
+@pytest.mark.parametrize("step", [1, 2])
+def test_nobody_has_two_bodies_while_hiding_another(finder, step):
+    # Frames 6 to 8 of the clip: the person near by stands right before the other one.
+    with open_source(demo_clip_path(), max_frames=15) as source:
+        frames = list(enumerate(source))[::step]
+    found = {index: finder(f.image, stamp_ns=f.stamp_ns) for index, f in frames}
+    assert [len(found[index]) for index in (0, 6, 8, 14)] == [2, 1, 1, 2]
+    near = {max(people, key=lambda p: p.region.side).track for people in found.values()}
+    assert len(near) == 1
+
+
+def test_the_detector_runs_after_tenths_of_a_second_where_frames_are_rare(finder):
+    image = scene((20, 120))
+    for period_ms, expected in ((33, [1, 0, 0, 1, 0, 0, 1]), (250, [1, 0, 1, 0, 1]), (400, [1, 1])):
+        finder.reset()
+        runs = []
+        for n in range(len(expected)):
+            finder(image, stamp_ns=n * period_ms * 1_000_000)
+            runs.append(int(finder.timing.detector > 0))
+        assert runs == expected, period_ms
+
+
+regions = st.builds(
+    lambda x, y, side: Region(np.array([x, y]), side, 0.0),
+    *[st.floats(0, 640)] * 2,
+    st.floats(40, 500),
+)
+
+
+@given(st.lists(regions, max_size=5), st.lists(regions, max_size=5), st.floats(0, 2), st.randoms())
+def test_regions_are_assigned_one_to_one_and_in_any_order(known, found, gap_s, random):
+    pairs = assigned(known, found, gap_s)
+    assert len(set(pairs.values())) == len(pairs)
+    shuffled = list(range(len(found)))
+    random.shuffle(shuffled)
+    again = assigned(known, [found[n] for n in shuffled], gap_s)
+    assert len(again) == len(pairs)
+    for k, n in pairs.items():
+        assert np.hypot(*(known[k].centre - found[n].centre)) <= 0.5 * max(
+            known[k].side, found[n].side
+        )
+
+
+def test_of_two_who_pass_each_other_size_tells_who_is_who():
+    near, far = Region(np.array([400.0, 300]), 490, 0.0), Region(np.array([360.0, 210]), 250, 0.0)
+    moved, stayed = Region(np.array([260.0, 300]), 420, 0.0), Region(np.array([380.0, 214]), 270, 0)
+    assert assigned([near, far], [stayed, moved], 0.7) == {0: 1, 1: 0}
+    assert assigned([near], [stayed, moved], 0.7) == {0: 1}
+    assert assigned([near], [], 0.7) == {}

@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from human3r.io.scene_cloud import SceneCloud
 from human3r.viewer.canvas import Canvas
@@ -11,6 +12,7 @@ from human3r.viewer.view_file import ViewCollector, ViewFile
 from human3r.viewer.viewpoint import Viewpoint, frame_all
 from tests.viewer import synthetic_estimates as synthetic
 
+IDENTITY = np.eye(4)
 NOTHING = (np.zeros((0, 3)), np.zeros((0, 3), np.uint8))
 
 
@@ -79,11 +81,12 @@ def test_a_view_of_next_to_nothing_is_still_a_picture(view):
     assert render_view(view, 160, 100).shape == (100, 160, 3)
 
 
-def collected():
+def collected(world_from_room=IDENTITY, pitch_rad=0.0):
     cloud = SceneCloud(0.05)
-    collector = ViewCollector(synthetic.FACES, cloud)
+    collector = ViewCollector(synthetic.FACES, cloud, pitch_rad)
     for _, estimate in synthetic.walk(6):
-        pose = estimate.world_from_camera
+        pose = world_from_room @ estimate.world_from_camera
+        estimate = replace(estimate, world_from_camera=pose)
         points = estimate.points_camera.reshape(-1, 3) @ pose[:3, :3].T + pose[:3, 3]
         cloud.add(points, estimate.image.reshape(-1, 3))
         collector.add(estimate)
@@ -105,6 +108,15 @@ def test_a_run_becomes_a_picture_with_people_scene_and_camera():
     without = View(view.points_world, view.colors, view.point_size_m, (), view.faces,
                    view.world_from_camera)  # fmt: skip
     assert (full != render_view(without, 320, 200)).any(-1).mean() > 0.01
+
+
+@pytest.mark.parametrize("pitch_rad", [0.0, 0.1])
+def test_up_is_what_the_floor_says_where_no_tilt_is_set(pitch_rad):
+    world_from_room = np.eye(4)
+    world_from_room[:3, :3] = Rotation.from_euler("xz", [0.3, 0.1]).as_matrix()
+    up = collected(world_from_room, pitch_rad).view().up_world
+    expected = [0, -np.cos(0.1), -np.sin(0.1)] if pitch_rad else -world_from_room[:3, 1]
+    assert up @ expected > np.cos(np.radians(2.0))
 
 
 def test_pictures_are_repeatable():

@@ -7,7 +7,7 @@ from jaxtyping import Float
 
 from human3r.export.result import Result
 from human3r.geometry.rigid import transform_points
-from human3r.mapping.ground import doubt, fit_plane
+from human3r.mapping.ground import up_from_floor
 from human3r.mapping.level import level_from_up
 
 AXES = {
@@ -21,10 +21,8 @@ AXES = {
 _YUP_FROM_LEVEL = np.array([[0.0, -1, 0, 0], [0, 0, 1, 0], [-1, 0, 0, 0], [0, 0, 0, 1]])
 _SOLES = ("left_heel", "right_heel", "left_big_toe", "right_big_toe")
 _HEAD, _ANKLES = 15, (7, 8)
-_REACH_M, _BAND_M = 1.0, 0.3
 _LIFTED_M = 0.08
 """A foot this much above the lower one is not on the floor."""
-_MAX_SOLES, _MAX_POINTS = 500, 100_000
 
 
 @dataclass(frozen=True)
@@ -67,16 +65,10 @@ def floor_up(result: Result) -> Float[np.ndarray, "3"] | None:
     joints = _joints_world(result)
     good = np.isfinite(joints).all(axis=(1, 2))
     joints = joints[good]
-    if len(joints) == 0 or len(result.points_world) == 0:
+    if len(joints) == 0:
         return None
     lean = _lean(joints)
-    soles = _soles(joints, result.joint_names, lean)
-    soles = soles[:: max(1, len(soles) // _MAX_SOLES)]
-    points = _around(result.points_world, soles, lean)
-    if len(points) == 0:
-        return None
-    plane = fit_plane(points, soles, lean)
-    return None if doubt(plane, soles, lean) else plane.normal
+    return up_from_floor(result.points_world, _soles(joints, result.joint_names, lean), lean)
 
 
 def _joints_world(result: Result) -> np.ndarray:
@@ -97,17 +89,6 @@ def _soles(joints: np.ndarray, names: tuple[str, ...], lean: np.ndarray) -> np.n
     feet = joints[:, numbers]
     height = feet @ lean
     return feet[height - height.min(axis=1, keepdims=True) < _LIFTED_M]
-
-
-def _around(points: np.ndarray, soles: np.ndarray, lean: np.ndarray) -> np.ndarray:
-    """Those of the scene's points that may be floor: within reach of a sole, at its height."""
-    from scipy.spatial import cKDTree  # pyright: ignore[reportAttributeAccessIssue]
-
-    points = points[:: max(1, len(points) // _MAX_POINTS)].astype(np.float64)
-    across = np.eye(3) - np.outer(lean, lean)
-    distance, nearest = cKDTree(soles @ across).query(points @ across)
-    height = np.abs((points - soles[nearest.clip(max=len(soles) - 1)]) @ lean)
-    return points[(distance < _REACH_M) & (height < _BAND_M)]
 
 
 def moved(matrix: Float[np.ndarray, "4 4"], points: np.ndarray) -> np.ndarray:

@@ -24,6 +24,7 @@ _REACH_M = 1.0
 _BAND_M = 0.3
 """Scene points this close to a sole, across and along up, may be floor."""
 _POINTS_PER_FRAME = 400
+_MAX_SOLES, _MAX_POINTS = 500, 100_000
 _MEMORY_FRAMES = 30
 _MIN_FRAMES = 10
 _MIN_POINTS = 500
@@ -100,8 +101,8 @@ class FloorFinder:
         """Soles, leaning directions and possible floor of a frame; None without feet on a floor."""
         soles, ups = [], []
         for person in estimate.people:
-            up = _lean(person)
-            found = [] if up is None else _soles(person, up)
+            up = lean_of(person)
+            found = [] if up is None else soles_of(person, up)
             found = [sole for sole in found if _is_in_view(sole, estimate)]
             if found:
                 soles += found
@@ -170,6 +171,39 @@ def fit_plane(
     return Plane(normal, offset, spread_m, num_points, num_points / len(points))
 
 
+def up_from_floor(
+    points: Float[np.ndarray, "points 3"],
+    soles: Float[np.ndarray, "soles 3"],
+    lean: Float[np.ndarray, "3"],
+) -> Float[np.ndarray, "3"] | None:
+    """Normal of the floor in a whole scene; None where none can be told.
+
+    Args:
+        points: of the scene, metres.
+        soles: of people on the floor, in the same frame.
+        lean: mean direction from ankles to heads.
+    """
+    soles = soles[:: max(1, len(soles) // _MAX_SOLES)]
+    if not len(points) or not len(soles):
+        return None
+    points = _around_soles(points, soles, lean)
+    if not len(points):
+        return None
+    plane = fit_plane(points, soles, lean)
+    return None if doubt(plane, soles, lean) else plane.normal
+
+
+def _around_soles(points: np.ndarray, soles: np.ndarray, lean: np.ndarray) -> np.ndarray:
+    """Those of the scene's points that may be floor: within reach of a sole, at its height."""
+    from scipy.spatial import cKDTree  # pyright: ignore[reportAttributeAccessIssue]
+
+    points = points[:: max(1, len(points) // _MAX_POINTS)].astype(np.float64)
+    across = np.eye(3) - np.outer(lean, lean)
+    distance, nearest = cKDTree(soles @ across).query(points @ across)
+    height = np.abs((points - soles[nearest.clip(max=len(soles) - 1)]) @ lean)
+    return points[(distance < _REACH_M) & (height < _BAND_M)]
+
+
 def doubt(plane: Plane, soles: np.ndarray, lean: np.ndarray) -> str:
     """Why a plane is not the floor; empty when it is."""
     if plane.num_points < _MIN_POINTS:
@@ -188,7 +222,7 @@ def doubt(plane: Plane, soles: np.ndarray, lean: np.ndarray) -> str:
     return ""
 
 
-def _lean(person: PersonEstimate) -> np.ndarray | None:
+def lean_of(person: PersonEstimate) -> np.ndarray | None:
     """Unit vector from between the ankles to the head, camera frame; None without a body."""
     joints = person.joints_camera
     if len(joints) <= _HEAD or len(person.vertices_camera) == 0:
@@ -198,7 +232,7 @@ def _lean(person: PersonEstimate) -> np.ndarray | None:
     return lean / length if np.isfinite(length) and length > 0 else None
 
 
-def _soles(person: PersonEstimate, up: np.ndarray) -> list[np.ndarray]:
+def soles_of(person: PersonEstimate, up: np.ndarray) -> list[np.ndarray]:
     """The lowest point of each foot that is not lifted (3,), camera frame."""
     lowest = []
     for ankle in _ANKLES:

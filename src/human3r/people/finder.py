@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 
@@ -23,9 +24,15 @@ from human3r.people.landmarker import Landmarker, crop
 from human3r.people.landmarks import PersonLandmarks, Region
 from human3r.people.movenet import MoveNetDetector
 from human3r.people.pose_detector import PoseDetector
-from human3r.people.regions import Detection, distinct, is_same_person, is_usable
+from human3r.people.regions import Detection, assigned, distinct, is_same_person, is_usable
 
 DETECTORS = ("movenet", "mediapipe", "none")
+_USUAL_GAP_S = 0.1
+"""From frame to frame, where frames bring no time."""
+_BODY = slice(11, None)
+"""Landmarks below the face."""
+_COVERED = 0.8
+"""Share of a body's landmarks within another body from which on the other covers it."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +48,8 @@ class FinderOptions:
     landmarks: str = ""
     """File of a landmark network, larger or smaller; empty: the packaged one (full)."""
     detect_every: int = 3
-    """Frames from one run of the detector to the next while people are tracked."""
+    """Frames from one run of the detector to the next while people are tracked; where frames are
+    more than a tenth of a second apart, tenths of a second."""
     sides_px: tuple[int, ...] = (384, 256)
     """Long sides that MoveNet sees the image at, by turns; large ones find small people."""
     min_presence: float = 0.5
@@ -132,7 +140,8 @@ class PeopleFinder:
         """All people are removed: the next frame is the first of a video."""
         self._known: list[_Candidate] = []
         self._next_track = 0
-        self._frames_since_detection = self.options.detect_every
+        self._frames_since_detection = float(self.options.detect_every)
+        self._last_ns: int | None = None
         self._runs = 0
 
     def warm_up(self, image: np.ndarray) -> None:
@@ -144,28 +153,43 @@ class PeopleFinder:
         self._landmarks(image, [_Candidate(region)])
         self.reset()
 
-    def __call__(self, image: np.ndarray, hints: Sequence[Detection] = ()) -> list[PersonLandmarks]:
+    def __call__(
+        self, image: np.ndarray, hints: Sequence[Detection] = (), stamp_ns: int | None = None
+    ) -> list[PersonLandmarks]:
         """People in the next frame, in the order of their track numbers.
 
         Args:
             image: (height, width, 3) RGB, uint8.
             hints: regions from elsewhere, such as another network's heads; they count as the
                 detector's.
+            stamp_ns: of the frame; without it frames count as a tenth of a second apart.
 
         Raises:
             ShapeError: another kind of image.
         """
         image = check_rgb_image(image)
         self.timing = FinderTiming()
-        self._frames_since_detection += 1
+        gap_s = self._gap_s(stamp_ns)
+        self._frames_since_detection += max(1.0, gap_s / _USUAL_GAP_S)
         found = [h for h in hints if self._is_usable(image, h.region)]
         is_due = self._frames_since_detection >= self.options.detect_every or not self._known
         if is_due:
             found += self._detect(image)
-        people = self._look(image, self._candidates(self._known, distinct(found), is_due))
+        kept, new = self._candidates(self._known, distinct(found), gap_s, is_due)
+        candidates = [c for c in kept if c is not None] + new
+        people = self._look(image, candidates[: self.options.max_people])
+        if self.options.detector == "movenet":
+            people = _without_covered(people)
         if not is_due and len({p.track for p, _ in people if p.track >= 0}) < len(self._known):
             people = self._searched_again(image, people)
         return self._numbered(image, people)
+
+    def _gap_s(self, stamp_ns: int | None) -> float:
+        """Time since the last frame."""
+        last_ns, self._last_ns = self._last_ns, stamp_ns
+        if last_ns is None or stamp_ns is None:
+            return _USUAL_GAP_S
+        return max(0.0, (stamp_ns - last_ns) * 1e-9)
 
     def _is_usable(self, image: np.ndarray, region: Region) -> bool:
         return is_usable(region, image.shape[1], image.shape[0])
@@ -180,7 +204,7 @@ class PeopleFinder:
         elif self._mediapipe is not None:
             found = self._mediapipe(image)
         self._runs += 1
-        self._frames_since_detection = 0
+        self._frames_since_detection = 0.0
         self._add_time(detector=time.perf_counter() - began)
         return [d for d in found if self._is_usable(image, d.region)]
 
@@ -189,29 +213,27 @@ class PeopleFinder:
         self.timing = dataclasses.replace(self.timing, **sums)
 
     def _candidates(
-        self, known: list[_Candidate], found: list[Detection], is_detector_run: bool
-    ) -> list[_Candidate]:
-        """Those known whom detections name or that may go unnamed still, then those who are new."""
-        named: dict[int, Detection] = {}
-        new = []
-        for detection in found:
-            near = [k for k, c in enumerate(known) if is_same_person(detection.region, c.region)]
-            free = [k for k in near if k not in named]
-            if free:
-                named[min(free, key=lambda k: _distance(known[k].region, detection.region))] = (
-                    detection
-                )
-            elif not near and detection.score >= self.options.min_new_score:
-                new.append(_Candidate(detection.region, -1, detection))
+        self, known: list[_Candidate], found: list[Detection], gap_s: float, is_detector_run: bool
+    ) -> tuple[list[_Candidate | None], list[_Candidate]]:
+        """Each one known, None for whom the detector names no more; and those who are new."""
+        pairs = assigned([c.region for c in known], [d.region for d in found], gap_s)
         # The other detector misses most of several people, so its silence says nothing.
         counts = is_detector_run and self.options.detector == "movenet"
-        kept = []
+        kept: list[_Candidate | None] = []
         for k, candidate in enumerate(known):
-            runs = 0 if k in named else candidate.unnamed_runs + counts
-            if runs <= self.options.max_unnamed_runs:
-                person = dataclasses.replace(candidate, detection=named.get(k), unnamed_runs=runs)
-                kept.append(person)
-        return (kept + new)[: self.options.max_people]
+            runs = 0 if k in pairs else candidate.unnamed_runs + counts
+            detection = found[pairs[k]] if k in pairs else None
+            is_kept = runs <= self.options.max_unnamed_runs
+            kept.append(_named(candidate, detection, runs) if is_kept else None)
+        regions = [c.region for c in kept if c is not None]
+        new = [
+            _Candidate(detection.region, -1, detection)
+            for n, detection in enumerate(found)
+            if n not in pairs.values()
+            and detection.score >= self.options.min_new_score
+            and not any(is_same_person(detection.region, region) for region in regions)
+        ]
+        return kept, new
 
     def _look(self, image: np.ndarray, candidates: list[_Candidate]) -> list[_Found]:
         """Those in whose regions the landmark network sees a person, none twice.
@@ -253,16 +275,14 @@ class PeopleFinder:
 
     def _searched_again(self, image: np.ndarray, people: list[_Found]) -> list[_Found]:
         """People after a run of the detector in a frame in which a person was lost."""
-        detected = self._candidates([c for _, c in people], self._detect(image), True)
-        by_region = {id(c.region): c for c in detected}
+        now = [dataclasses.replace(c, region=person.next_region) for person, c in people]
+        kept, new = self._candidates(now, self._detect(image), 0.0, True)
         people = [
             (dataclasses.replace(person, detection_score=_score(c)), c)
-            for person, c in ((p, by_region.get(id(c.region))) for p, c in people)
+            for (person, _), c in zip(people, kept, strict=True)
             if c is not None
         ]
-        old = {id(c.region) for _, c in people}
-        new = [c for c in detected if id(c.region) not in old]
-        return _unique(people + self._look(image, new))
+        return _unique(people + self._look(image, new[: self.options.max_people - len(people)]))
 
     def _numbered(self, image: np.ndarray, people: list[_Found]) -> list[PersonLandmarks]:
         """New people get the next numbers, and the next region of each person is kept."""
@@ -276,6 +296,14 @@ class PeopleFinder:
                 runs = candidate.unnamed_runs
                 self._known.append(_Candidate(person.next_region, track, None, runs))
         return sorted(result, key=lambda person: person.track)
+
+
+def _named(candidate: _Candidate, detection: Detection | None, runs: int) -> _Candidate:
+    """Someone known; looked for where the detector says once they have left their last region."""
+    region = candidate.region
+    if detection is not None and not is_same_person(detection.region, region):
+        region = detection.region
+    return dataclasses.replace(candidate, region=region, detection=detection, unnamed_runs=runs)
 
 
 def _distance(a: Region, b: Region) -> float:
@@ -315,7 +343,32 @@ def _unique(people: list[_Found]) -> list[_Found]:
     return kept
 
 
+def _without_covered(people: list[_Found]) -> list[_Found]:
+    """People, without whom nothing is left to see of.
+
+    The region of one who walks behind another stays where it was, and landmarks found in it are
+    the other's. Who really stands before the other is named by MoveNet.
+    """
+    bodies = [person.pixels[_BODY] for person, _ in people]
+    return [
+        found
+        for n, found in enumerate(people)
+        if found[1].detection is not None
+        or not any(_is_inside(bodies[n], other) for m, other in enumerate(bodies) if m != n)
+    ]
+
+
+def _is_inside(points: np.ndarray, others: np.ndarray) -> bool:
+    """Whether nearly all points (n, 2) lie in the others' convex hull, and fewer the other way."""
+    return _share_inside(points, others) > max(_COVERED, _share_inside(others, points))
+
+
+def _share_inside(points: np.ndarray, others: np.ndarray) -> float:
+    hull = cv2.convexHull(others.astype(np.float32))
+    return float(np.mean([cv2.pointPolygonTest(hull, (x, y), False) >= 0 for x, y in points]))
+
+
 def _coincide(a: PersonLandmarks, b: PersonLandmarks) -> bool:
     """Whether the landmarks of bodies, not faces, lie mostly on one another."""
-    apart = np.hypot(*(a.pixels[11:] - b.pixels[11:]).T)
+    apart = np.hypot(*(a.pixels[_BODY] - b.pixels[_BODY]).T)
     return bool(np.median(apart) < 0.06 * min(a.region.side, b.region.side))

@@ -1,13 +1,22 @@
 """Regions, the rotated squares that the landmark network looks at: making and comparing them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.optimize import linear_sum_assignment
 
 from human3r.people.landmarks import Region
 
 REGION_SCALE = 1.25
 """Side of a region over the diameter of the circle about the hips that reaches above the head."""
+
+_SHIFT, _SHIFT_PER_S = 0.08, 0.3
+"""Standard deviation of a person's place in the image after some time, in sides of the region."""
+_LOG_SIZE = 0.34
+"""And of the logarithm of its size: a person comes nearer by a third, not twice as near."""
+_SAME, _MOST_SHIFT = 7.5, 0.5
+"""Squared standard deviations, and the shift, beyond which it is another person."""
 
 
 @dataclass(frozen=True)
@@ -71,3 +80,32 @@ def distinct(detections: list[Detection]) -> list[Detection]:
         if not any(is_same_person(found.region, k.region) for k in kept):
             kept.append(found)
     return kept
+
+
+def assigned(known: Sequence[Region], found: Sequence[Region], gap_s: float) -> dict[int, int]:
+    """Which of the known people each found region shows, so that all fit best together.
+
+    Size counts as well as place: of two who pass each other the nearer one is larger.
+
+    Args:
+        known: where people were.
+        found: where somebody is now.
+        gap_s: time between the two.
+
+    Returns:
+        Index into ``found`` by index into ``known``, of those who are found.
+    """
+    if not known or not found:
+        return {}
+    costs = np.array([[_mismatch(a, b, gap_s) for b in found] for a in known])
+    rows, columns = linear_sum_assignment(np.minimum(costs, 10 * _SAME))
+    return {int(k): int(n) for k, n in zip(rows, columns, strict=True) if costs[k, n] < _SAME}
+
+
+def _mismatch(old: Region, new: Region, gap_s: float) -> float:
+    """Squared standard deviations between two regions if they are one person's."""
+    shift = float(np.hypot(*(old.centre - new.centre))) / max(old.side, new.side)
+    if shift > _MOST_SHIFT:
+        return np.inf
+    size = float(np.log(old.side / new.side))
+    return (shift / (_SHIFT + _SHIFT_PER_S * gap_s)) ** 2 + (size / _LOG_SIZE) ** 2

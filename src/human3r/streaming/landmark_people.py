@@ -184,7 +184,7 @@ class LandmarkPeople:
         """In the thread: whom a frame shows, and what finding them took."""
         if frame.begins_session:
             self._reset_search()
-        people = self._finder(frame.image)
+        people = self._finder(frame.image, stamp_ns=frame.stamp_ns)
         close_ups = self._close_ups(frame.image, people)
         return people, self._finder.timing, close_ups, self._close_ups.timing
 

@@ -48,8 +48,8 @@ class View:
     """Triangles of every body's mesh."""
     world_from_camera: Sequence[Float[np.ndarray, "4 4"]] = ()
     """The camera's poses, first to last."""
-    pitch_rad: float = 0.0
-    """Tilt of the first camera, positive looks down: the setting ``level.pitch_rad``."""
+    up_world: Float[np.ndarray, "3"] = field(default_factory=lambda: np.array([0.0, -1.0, 0.0]))
+    """Unit vector."""
 
 
 def render_view(
@@ -65,7 +65,7 @@ def render_view(
     """
     bodies = [body for body in view.bodies if np.isfinite(body.vertices_world).all()]
     view = replace(view, bodies=bodies)
-    up = np.array([0.0, -np.cos(view.pitch_rad), -np.sin(view.pitch_rad)])
+    up = view.up_world
     ahead = np.array([0.0, 0.0, 1.0])
     forward = look_down_along(up, ahead, _TURN_RAD, _TILT_RAD)
     subject = _subject(view)

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from human3r.io.scene_cloud import SceneCloud
+from human3r.mapping.ground import lean_of, soles_of, up_from_floor
 from human3r.tracking.presence import Presence
 from human3r.types import Frame, FrameEstimate, PersonEstimate
 from human3r.viewer.overlay_files import write_png
@@ -29,11 +30,12 @@ class ViewCollector:
         Args:
             faces: triangles of the body mesh.
             cloud: collects the scene; its owner fills it.
-            pitch_rad: the setting ``level.pitch_rad``.
+            pitch_rad: the setting ``level.pitch_rad``; 0: up is what the floor under people's feet
+                says, where one is seen.
         """
         self._faces = faces
         self._cloud = cloud
-        self._pitch_rad = pitch_rad
+        self._is_up_set = pitch_rad != 0
         self._up = np.array([0.0, -np.cos(pitch_rad), -np.sin(pitch_rad)])
         self.begin_world()
 
@@ -43,6 +45,7 @@ class ViewCollector:
         self._presence = Presence()
         self._latest: dict[int, np.ndarray] = {}
         self._paths: dict[int, _Thinned] = {}
+        self._soles, self._leans = _Thinned(_MAX_PLACES), _Thinned(_MAX_PLACES)
 
     def add(self, estimate: FrameEstimate) -> None:
         """Remember the camera and the people of one frame."""
@@ -59,12 +62,29 @@ class ViewCollector:
         # The newest stays last, so the one dropped below is the one unseen for longest.
         self._latest.pop(track, None)
         self._latest[track] = vertices
+        self._stand(person, pose)
         feet = pelvis + self._up * ((vertices @ self._up).min() - pelvis @ self._up)
         path = self._paths.setdefault(track, _Thinned(_MAX_PLACES))
         path.add(np.append(feet, self._presence.num_frames))
         if len(self._latest) > _MAX_PEOPLE:
             gone = next(iter(self._latest))
             del self._latest[gone], self._paths[gone]
+
+    def _stand(self, person: PersonEstimate, pose: np.ndarray) -> None:
+        """Remember the soles of one who stands, and how the body leans."""
+        lean = lean_of(person)
+        if lean is None:
+            return
+        self._leans.add(pose[:3, :3] @ lean)
+        for sole in soles_of(person, lean):
+            self._soles.add(pose[:3, :3] @ sole + pose[:3, 3])
+
+    def _up_world(self, points: np.ndarray) -> np.ndarray:
+        soles, leans = self._soles.items(), self._leans.items()
+        if self._is_up_set or not soles:
+            return self._up
+        found = up_from_floor(points, np.array(soles), np.mean(leans, axis=0))
+        return self._up if found is None else found
 
     def view(self) -> View:
         """Everything so far; of people those who were seen often enough."""
@@ -82,7 +102,7 @@ class ViewCollector:
             ],
             faces=self._faces,
             world_from_camera=self._poses.items(),
-            pitch_rad=self._pitch_rad,
+            up_world=self._up_world(points),
         )
 
 
