@@ -3,8 +3,8 @@
     python benchmarks/bench_rig.py --rounds 2 --seconds 15
 
 The demo clip is played on V image topics at once. All variants take turns, round by round, so that
-whatever else the machine does meets all of them; real processes, real DDS. On a machine that others use,
-rates say how many processes ask for their share of it; the CPU time of an image does not.
+whatever else the machine does meets all of them; real processes, real DDS. On a machine that others
+use, rates say how many processes ask for their share of it; the CPU time of an image does not.
 """
 
 import argparse

@@ -69,10 +69,11 @@ def group(
     table, view_of = costs.tolist(), views.tolist()
     groups = {row: [row] for row in range(len(views))}
     of_row = {row: row for row in groups}
-    is_open = np.triu(costs <= max_cost, 1) & (views[:, None] != views[None])
-    rest = [(table[a][b], a, b) for a, b in np.argwhere(is_open).tolist()]
-    seen = {(a, b) for _, a, b in edges}
-    for _, a, b in [*sorted(edges), *sorted(e for e in rest if (e[1], e[2]) not in seen)]:
+    is_open = (costs <= max_cost) & (views[:, None] < views)
+    for _, a, b in edges:
+        is_open[a, b] = is_open[b, a] = False
+    rest = [(table[a][b], min(a, b), max(a, b)) for a, b in np.argwhere(is_open).tolist()]
+    for _, a, b in [*sorted(edges), *sorted(rest)]:
         first, second = of_row[a], of_row[b]
         if first == second:
             continue

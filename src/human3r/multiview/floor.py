@@ -5,6 +5,7 @@ poses are known, and with them how high they are, the floor says the distance.
 """
 
 from collections import deque
+from statistics import median
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -17,6 +18,8 @@ _FEET = tuple(
     for part in ("ankle", "foot")
 )
 _WINDOW, _ENOUGH = 300, 8
+_EVERY = 10
+"""Moments between two looks at a floor that is known."""
 _FLAT_M = 0.1
 """People whose feet differ more in height do not stand on one floor."""
 _MAX_DEVIATION = 3.0
@@ -24,7 +27,11 @@ _MAX_DEVIATION = 3.0
 
 
 class Floor:
-    """A height, or none while too little was seen of it."""
+    """A height, or none while too little was seen of it.
+
+    Attributes:
+        height_m: of the lower foot's joints of people who stand on it; None while it is unknown.
+    """
 
     def __init__(self, stddev_m: float) -> None:
         """Nothing is known yet.
@@ -33,6 +40,8 @@ class Floor:
             stddev_m: of feet about the floor; 0: it is never used.
         """
         self._stddev_m = stddev_m
+        self.height_m: float | None = None
+        self._since_found = 0
         self._heights_m: deque[float] = deque(maxlen=_WINDOW)
 
     def observe(self, joints_world: Float[np.ndarray, "people joints 3"]) -> None:
@@ -41,17 +50,18 @@ class Floor:
         Args:
             joints_world: z up.
         """
-        self._heights_m.extend(lowest_feet_m(joints_world).tolist())
+        if self._stddev_m > 0 and len(joints_world):
+            self._heights_m.extend(lowest_feet_m(joints_world).tolist())
+            self._since_found += 1
+            if self.height_m is None or self._since_found >= _EVERY:
+                self._since_found, self.height_m = 0, self._find()
 
-    @property
-    def height_m(self) -> float | None:
-        """Of the lower foot's joints of people who stand on it; None while it is unknown."""
+    def _find(self) -> float | None:
         if self._stddev_m <= 0 or len(self._heights_m) < _ENOUGH:
             return None
-        heights = np.array(self._heights_m)
-        middle = float(np.median(heights))
-        is_flat = float(np.median(np.abs(heights - middle))) < _FLAT_M
-        return middle if is_flat else None
+        middle = median(self._heights_m)
+        apart_m = median([abs(height - middle) for height in self._heights_m])
+        return middle if apart_m < _FLAT_M else None
 
     def place(
         self,

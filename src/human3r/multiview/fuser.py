@@ -211,8 +211,9 @@ class Fuser:
                 body = people.single(rows[0])
             origin = people.tracked[rows[0]] if len(rows) == 1 and not on_floor[-1] else None
             fused.append(_person(people, rows, identity, body, origin))
-        self._floor.observe(_joints_of([one for one in fused if len(one.members) > 1]))
-        places = _place(_joints_of(fused))
+        joints = _joints_of(fused)
+        self._floor.observe(joints[[len(one.members) > 1 for one in fused]])
+        places = _place(joints)
         return [
             self._without_jump(person, place, people, rows, identity, stamp_ns, is_on_floor)
             for person, place, rows, identity, is_on_floor in zip(
@@ -320,13 +321,14 @@ class Fuser:
         residuals = self._residuals(views, people, groups, fused)
         sees = {view.view: bool(view.is_measured.any()) for view in views}
         for view in views:
+            is_blind = not sees[view.view] and _is_before(view, fused)
             self._health.observe(
                 view.view,
                 residuals[view.view],
                 view.focal_px,
                 others_see=any(seen for name, seen in sees.items() if name != view.view),
                 sees=sees[view.view],
-                should_see=_is_before(view, [p for p in fused if p.state != TrackState.COASTING]),
+                should_see=is_blind or sees[view.view],
             )
         self._look_for_swaps([view for view in views if self._health.is_lonely(view.view)])
 
@@ -494,6 +496,7 @@ def _joints_of(people: Sequence[FusedPerson]) -> np.ndarray:
 
 def _is_before(view: ViewPeople, people: Sequence[FusedPerson]) -> bool:
     """Whether one of the people is well inside the image of a camera, and not far from it."""
+    people = [one for one in people if one.state != TrackState.COASTING]
     if not people:
         return False
     camera_from_world = invert(view.world_from_camera)
