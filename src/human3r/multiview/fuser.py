@@ -288,7 +288,7 @@ class Fuser:
         One view alone, always the same, is left as it is.
         """
         # The floor comes and goes as views do.
-        views = frozenset((*person.members, *([_FLOOR] if is_on_floor else [])))
+        views = frozenset([*person.members, _FLOOR] if is_on_floor else person.members)
         if views == identity.members and not identity.correction_m.any():
             identity.output_m = place
             return person
