@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -254,6 +255,16 @@ def test_who_passes_in_front_of_another_keeps_the_number_at_a_low_frame_rate(fin
     assert len(last) == 2
     assert last[first.track] is max(found[-1], key=lambda person: person.region.side)
     assert first.region.centre[0] > 320 > last[first.track].region.centre[0]
+
+
+@pytest.mark.parametrize(
+    ("scale", "left", "top"),
+    [(3.9291, 42.58, 73.48), (2.7195, 199.79, -51.63), (3.5, 157, 90)],
+)
+def test_a_person_whom_borders_cut_is_seen_in_the_first_image_and_stays(finder, scale, left, top):
+    shift = [[scale, 0, 240 - left - 128 * scale], [0, scale, -top]]
+    image = cv2.warpAffine(PERSON, np.array(shift), (480, 360), borderMode=cv2.BORDER_REPLICATE)
+    assert [[p.track for p in finder(image)] for _ in range(6)] == [[0]] * 6
 
 
 @pytest.mark.parametrize("step", [1, 2])

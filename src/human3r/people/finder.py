@@ -51,7 +51,8 @@ class FinderOptions:
     """Frames from one run of the detector to the next while people are tracked; where frames are
     more than a tenth of a second apart, tenths of a second."""
     sides_px: tuple[int, ...] = (384, 256)
-    """Long sides that MoveNet sees the image at, by turns; large ones find small people."""
+    """Long sides that MoveNet sees the image at, by turns after the first image; large ones find
+    small people."""
     min_presence: float = 0.5
     """Least score of the landmark network for a person."""
     min_new_score: float = 0.2
@@ -103,6 +104,17 @@ class _Candidate:
     """What the detector says of the person in this frame; None: nothing."""
     unnamed_runs: int = 0
     """Runs of the detector since it last named the person."""
+    last_seen_in: Region | None = None
+    """The region in which the person was seen in the frame before."""
+
+    def second_regions(self, person: PersonLandmarks | None) -> list[Region]:
+        """Where to look again after what was found in ``region``."""
+        found = self.detection
+        if person is None:
+            others = [found.region if found else None, self.last_seen_in]
+            return [r for r in others if r is not None and r is not self.region]
+        is_rough = found is not None and found.is_rough and self.track < 0
+        return [person.next_region] if is_rough else []
 
 
 _Found = tuple[PersonLandmarks, _Candidate]
@@ -148,8 +160,7 @@ class PeopleFinder:
         """Run every network once on an image of the video's size, then remove all people."""
         height, width = image.shape[:2]
         region = Region(np.array([width / 2, height / 2]), float(height), 0.0)
-        for _ in self.options.sides_px:
-            self._detect(image)
+        self._detect(image)
         self._landmarks(image, [_Candidate(region)])
         self.reset()
 
@@ -199,8 +210,11 @@ class PeopleFinder:
         began = time.perf_counter()
         found: list[Detection] = []
         if self._movenet is not None:
-            side = self.options.sides_px[self._runs % len(self.options.sides_px)]
-            found = self._movenet(image, side, self.options.min_known_score)
+            sides = self.options.sides_px
+            turn = sides[self._runs % len(sides)]
+            # One image may be all there is: the first is seen at every size.
+            for side in [turn] if self._runs else sides:
+                found += self._movenet(image, side, self.options.min_known_score)
         elif self._mediapipe is not None:
             found = self._mediapipe(image)
         self._runs += 1
@@ -238,19 +252,15 @@ class PeopleFinder:
     def _look(self, image: np.ndarray, candidates: list[_Candidate]) -> list[_Found]:
         """Those in whose regions the landmark network sees a person, none twice.
 
-        A second look is for those whose region is rough, and those who left the tracked region but
-        not what the detector named.
+        A second look is for those whose region is rough, and for those who are not in the tracked
+        region: people whom the border cuts are often seen in one region and not in the next.
         """
         people, again = [], []
         for candidate, person in zip(candidates, self._landmarks(image, candidates), strict=True):
-            detection = candidate.detection
-            if person is None and detection and detection.region is not candidate.region:
-                again.append(dataclasses.replace(candidate, region=detection.region))
-            elif person is not None and detection and detection.is_rough and candidate.track < 0:
-                again.append(dataclasses.replace(candidate, region=person.next_region))
-            elif person is not None:
+            regions = [r for r in candidate.second_regions(person) if self._is_usable(image, r)]
+            again += [dataclasses.replace(candidate, region=region) for region in regions]
+            if person is not None and not regions:
                 people.append((person, candidate))
-        again = [c for c in again if self._is_usable(image, c.region)]
         seen = zip(self._landmarks(image, again), again, strict=True)
         return _unique(people + [(person, c) for person, c in seen if person is not None])
 
@@ -293,8 +303,8 @@ class PeopleFinder:
                 track, self._next_track = self._next_track, self._next_track + 1
             result.append(dataclasses.replace(person, track=track))
             if self._is_usable(image, person.next_region):
-                runs = candidate.unnamed_runs
-                self._known.append(_Candidate(person.next_region, track, None, runs))
+                runs, region = candidate.unnamed_runs, person.region
+                self._known.append(_Candidate(person.next_region, track, None, runs, region))
         return sorted(result, key=lambda person: person.track)
 
 
@@ -338,7 +348,7 @@ def _unique(people: list[_Found]) -> list[_Found]:
     """Of two whose landmarks coincide the one known longer, else the surer one."""
     kept: list[_Found] = []
     for person, candidate in sorted(people, key=lambda p: (p[0].track < 0, -p[0].score)):
-        if not any(_coincide(person, other) for other, _ in kept):
+        if not any(_is_same(person, other) for other, _ in kept):
             kept.append((person, candidate))
     return kept
 
@@ -366,6 +376,10 @@ def _is_inside(points: np.ndarray, others: np.ndarray) -> bool:
 def _share_inside(points: np.ndarray, others: np.ndarray) -> float:
     hull = cv2.convexHull(others.astype(np.float32))
     return float(np.mean([cv2.pointPolygonTest(hull, (x, y), False) >= 0 for x, y in points]))
+
+
+def _is_same(a: PersonLandmarks, b: PersonLandmarks) -> bool:
+    return (a.track >= 0 and a.track == b.track) or _coincide(a, b)
 
 
 def _coincide(a: PersonLandmarks, b: PersonLandmarks) -> bool:
