@@ -108,9 +108,13 @@ class RigView:
             self._show(estimate, seen)
 
     def refresh(self, silent_s: float) -> None:
-        """Show how the cameras are doing, when no moment has come for so long."""
+        """Show that all cameras are silent, when no moment has come for so long.
+
+        While images come, those who were seen last stay: moments may take long on a slow machine.
+        """
         with self._lock:
-            if time.monotonic() - self._observed_s > silent_s:
+            is_late = time.monotonic() - self._observed_s > silent_s
+            if is_late and all(self._state_of(name).is_silent for name in self._sights):
                 self._show(None, {})
 
     def _show(
