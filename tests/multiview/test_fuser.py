@@ -206,6 +206,24 @@ def test_a_camera_that_counts_from_anew_keeps_the_numbers():
     assert all(len(p.members) == 2 for p in estimate.people)
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_a_camera_that_counts_from_anew_and_comes_before_the_others_keeps_the_numbers(seed):
+    rng = np.random.default_rng(seed)
+    fuser, numbers = make(), set()
+    bodies = people(same(), np.array([[-1.0, 0.2, 0.95], [1.0, -0.2, 0.95]]))
+    for frame in range(25):
+        again = frame >= 20
+        right = seen_by(
+            rng, "b", AROUND[1], bodies, Noise(), numbers=[1, 0] if again else [0, 1], frame=frame
+        )
+        left = seen_by(rng, "a", AROUND[0], bodies, Noise(), frame=frame)
+        if frame == 20:
+            fuser.forget_view("b")
+        estimate = fuser.step([right] if frame == 20 else [left, right])
+        numbers |= {person.number for person in estimate.people}
+    assert numbers == {0, 1}
+
+
 def test_two_numbers_that_turn_out_to_be_one_person_go_on_as_the_older():
     rng = np.random.default_rng(10)
     fuser = make()

@@ -125,7 +125,9 @@ class Fuser:
         groups = self._groups(people, stamp_ns)
         members = [[people.keys[row] for row in rows] for rows in groups]
         places = _means(people.places, groups)
-        found, gone = self._identities.assign(members, places, stamp_ns, self.settings)
+        variances = people.covariances(self.settings).trace(axis1=1, axis2=2)
+        spread_m = np.sqrt([variances[rows].min() for rows in groups])
+        found, gone = self._identities.assign(members, places, stamp_ns, self.settings, spread_m)
         fused = self._fuse(people, groups, found, stamp_ns)
         self._observe(views, people, groups, fused)
         self._stamp_ns = stamp_ns
