@@ -1,6 +1,8 @@
+from pathlib import Path
+
 import pytest
 
-from human3r.atomic import whole_path
+from human3r.atomic import output_errors, whole_path
 from human3r.errors import OutputError
 
 
@@ -36,3 +38,13 @@ def test_a_place_that_cannot_be_written_is_said(tmp_path):
     with pytest.raises(OutputError, match="is a directory"), whole_path(tmp_path):
         pass
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_library_in_rust_says_of_a_full_disk_is_said_as_of_any_other():
+    """As safetensors has it; its error is no OSError."""
+    said = "Error while serializing: I/O error: No space left on device (os error 28)"
+    with pytest.raises(OutputError, match=r"^weights: .*No space left on device.*free some space"):
+        with output_errors(Path("weights")):
+            raise RuntimeError(said)
+    with pytest.raises(KeyError), output_errors(Path("x")):
+        raise KeyError("no matter of the disk")

@@ -20,6 +20,7 @@ LAYERS = {
     **dict.fromkeys(
         ("types", "setting", "checks", "atomic", "pickles", "plugins", "npz", "file_kind"), 1
     ),
+    "stopping": 1,
     **dict.fromkeys(("config", "geometry", "pickled_arrays", "demo_clip"), 2),
     "camera": 3,
     **dict.fromkeys(("body", "model", "io", "tracking", "mapping"), 4),

@@ -7,6 +7,7 @@ process leaves nothing that looks like a result.
 import errno
 import hashlib
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -52,12 +53,22 @@ def output_errors(path: Path) -> Iterator[None]:
     """Turn what the system says about writing ``path`` into an OutputError."""
     try:
         yield
-    except OSError as error:
-        advice = _ADVICE.get(error.errno or 0, "Check the path and your rights.")
+    except Exception as error:
+        is_of_system = isinstance(error, OSError)
+        number = error.errno if is_of_system else _number_in(str(error))
+        if not is_of_system and number is None:
+            raise
+        strerror = error.strerror if is_of_system else os.strerror(number or 0)
+        advice = _ADVICE.get(number or 0, "Check the path and your rights.")
         raise OutputError(
-            f"{path}: cannot be written ({error.strerror or error}); expected a writable place. "
-            f"{advice}"
+            f"{path}: cannot be written ({strerror or error}); expected a writable place. {advice}"
         ) from error
+
+
+def _number_in(text: str) -> int | None:
+    """The system's error number, which safetensors, written in Rust, says in words only."""
+    match = re.search(r"\(os error (\d+)\)", text)
+    return int(match[1]) if match else None
 
 
 class PartFile:

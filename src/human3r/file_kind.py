@@ -112,6 +112,24 @@ def refuse_other_kinds(
         raise error(f"{path}: is {kind.what}; expected {expected}. {kind.advice}")
 
 
+def check_is_file(path: Path, expected: str, error: type[Human3RError]) -> None:
+    """Nothing, when a file is there; cheap, so that a wrong name is said before anything is loaded.
+
+    Args:
+        path: what the user named.
+        expected: what it should be, for the message: "expected ...".
+        error: class of what is raised.
+
+    Raises:
+        Human3RError: of class ``error``; nothing there, or a folder.
+    """
+    if path.is_dir():
+        kind = _folder(path)
+        raise error(f"{path}: is {kind.what}; expected {expected}. {kind.advice}")
+    if not path.exists():
+        raise error(f"{path}: no such file; expected {expected}. Check the path.")
+
+
 def _folder(path: Path) -> FileKind:
     if (path / "metadata.yaml").is_file():
         return FileKind("folder", "the folder of a bag", _RUN)

@@ -24,7 +24,7 @@ from human3r.body import BodyModel, load_body_model
 from human3r.body.default import default_body_path
 from human3r.checks import check_rgb_image
 from human3r.config import Settings, settings_of
-from human3r.errors import DeviceError, InputError
+from human3r.errors import DeviceError, InputError, NonFiniteError, WeightsError
 from human3r.io.image_stamps import ImageStamps
 from human3r.mapping.level import LevelFrame
 from human3r.mapping.points import select_points, select_static_points
@@ -171,7 +171,21 @@ class Pipeline:
         return Pipeline(self.network, self.body_model, self.settings, beside=self)
 
     def warm_up(self, width_px: int = 640, height_px: int = 480) -> None:
-        """Run ``model.warmup_frames`` made-up frames of this size, then forget them."""
+        """Run ``model.warmup_frames`` made-up frames of this size, then forget them.
+
+        Raises:
+            WeightsError: the network's answer is not finite.
+        """
+        try:
+            self._try_noise(width_px, height_px)
+        except NonFiniteError as error:
+            seen = str(error).partition(";")[0]
+            raise WeightsError(
+                f"{self.settings.model.weights}: of a picture of noise {seen}; expected finite "
+                "numbers. The file is damaged: convert or download it again."
+            ) from error
+
+    def _try_noise(self, width_px: int, height_px: int) -> None:
         noise = np.random.default_rng(0).integers(0, 255, (height_px, width_px, 3), np.uint8)
         trial = self._new_session(0)
         for index in range(self.settings.model.warmup_frames):

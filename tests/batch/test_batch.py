@@ -11,13 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from human3r.atomic import ResultFolder
 from human3r.batch.manifest import DONE, FAILED, Manifest
 from human3r.batch.run import MANIFEST, REPORT, find_recordings, run_batch, tasks_for
-from human3r.batch.work import Outcome, Task
+from human3r.batch.work import TRIES, Outcome, Task, do_task, written_once
 from human3r.batch.workers import on_this_machine
 from human3r.cli.main import main
-from human3r.errors import InputError
+from human3r.errors import InputError, OutputError
 
 
 def recordings(folder: Path, count: int) -> list[Path]:
@@ -28,14 +27,19 @@ def recordings(folder: Path, count: int) -> list[Path]:
     return paths
 
 
+def write_files(folder: Path, text: str) -> None:
+    folder.mkdir()
+    (folder / "people.npz").write_text(text)
+    (folder / "summary.json").write_text("{}")
+
+
 def write_result(task: Task) -> Outcome:
     """Stands for run and refine: writes the files by which a result is known, and a trace."""
     trace = Path(task.source).with_suffix(".trace")
     with trace.open("a") as file:
         file.write(f"{os.getpid()}\n")
-    with ResultFolder(Path(task.out)) as folder:
-        (folder.part / "people.npz").write_bytes(b"x")
-        (folder.part / "summary.json").write_text("{}")
+    with written_once(Path(task.out)) as folder:
+        write_files(folder, "x")
     return Outcome(task.source, True, "fine", 0.1)
 
 
@@ -122,6 +126,43 @@ def test_a_recording_that_cannot_be_read_fails_alone(tmp_path, capsys):
     assert "0 of 1 recordings done" in capsys.readouterr().out
     report = json.loads((tmp_path / "out" / REPORT).read_text())
     assert "0.mp4" in report["recordings"][0]["message"]
+
+
+def test_a_worker_that_only_seemed_dead_spoils_nothing(tmp_path):
+    out = tmp_path / "out"
+    with written_once(out / "0") as slow:
+        slow.mkdir()
+        (slow / "people.npz").write_text("half of")
+        with written_once(out / "0") as fast:
+            write_files(fast, "fast")
+        (slow / "summary.json").write_text("{}")
+    assert (out / "0" / "people.npz").read_text() == "fast"
+    assert sorted(path.name for path in out.iterdir()) == [TRIES, "0"]
+    assert not list((out / TRIES).iterdir())
+
+
+def test_what_dead_workers_left_is_removed_and_in_nobodys_way(tmp_path):
+    out = tmp_path / "out"
+    tasks = tasks_for(recordings(tmp_path / "in", 1), out, Task("", ""))
+    (out / TRIES / "a" / "0").mkdir(parents=True)
+    assert run_batch(tasks, out, partial(on_this_machine, jobs=1, work=write_result)).num_done == 1
+    assert sorted(path.name for path in out.iterdir() if path.is_dir()) == ["0"]
+
+
+def test_a_folder_that_is_no_result_is_not_taken_for_one(tmp_path):
+    (tmp_path / "0" / "holiday").mkdir(parents=True)
+    with pytest.raises(OutputError, match="no complete result"):
+        with written_once(tmp_path / "0") as folder:
+            write_files(folder, "x")
+    assert sorted(path.name for path in (tmp_path / "0").iterdir()) == ["holiday"]
+
+
+def test_a_failure_names_the_wanted_folder_and_leaves_none(tmp_path):
+    source = recordings(tmp_path / "in", 1)[0]
+    outcome = do_task(Task(str(source), str(tmp_path / "out" / "0"), refine=False))
+    assert not outcome.is_done
+    assert str(source) in outcome.message
+    assert not list((tmp_path / "out").glob("0*"))
 
 
 SLOW_WORK = """

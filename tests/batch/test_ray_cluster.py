@@ -11,8 +11,8 @@ from human3r.batch.manifest import DONE
 from human3r.batch.run import MANIFEST, run_batch, tasks_for
 from human3r.batch.work import Outcome, Task
 from human3r.batch.workers import on_ray
+from human3r.errors import InputError
 
-pytestmark = pytest.mark.slow
 ray = pytest.importorskip("ray", reason="the extra 'batch' is not installed")
 
 
@@ -33,8 +33,7 @@ def work_slowly(task: Task) -> Outcome:
     import time
     from pathlib import Path
 
-    from human3r.atomic import ResultFolder
-    from human3r.batch.work import Outcome, is_complete
+    from human3r.batch.work import Outcome, is_complete, written_once
 
     if is_complete(Path(task.out)):
         return Outcome(task.source, True, "was there already", 0.0)
@@ -43,12 +42,24 @@ def work_slowly(task: Task) -> Outcome:
     time.sleep(1.0)
     if Path(task.source).stem == "3" and len(Path(task.source).read_text().splitlines()) == 1:
         os.kill(os.getpid(), signal.SIGKILL)
-    with ResultFolder(Path(task.out)) as folder:
-        (folder.part / "people.npz").write_bytes(b"x")
-        (folder.part / "summary.json").write_text("{}")
+    with written_once(Path(task.out)) as folder:
+        folder.mkdir()
+        (folder / "people.npz").write_bytes(b"x")
+        (folder / "summary.json").write_text("{}")
     return Outcome(task.source, True, "fine", 1.0)
 
 
+@pytest.mark.parametrize(
+    ("address", "words"), [("127.0.0.1:9", "no cluster answers"), ("here", "HOST:PORT")]
+)
+def test_an_address_without_a_cluster_is_said_at_once(tmp_path, address, words):
+    workers = partial(on_ray, address=address, jobs=1)
+    with pytest.raises(InputError, match=words):
+        run_batch([Task("a.mp4", str(tmp_path / "a"))], tmp_path, workers)
+    assert not ray.is_initialized()
+
+
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_a_worker_and_a_node_that_die_lose_nothing(cluster, tmp_path):
     second = cluster.add_node(num_cpus=1, object_store_memory=80_000_000)
@@ -81,8 +92,8 @@ def test_a_worker_and_a_node_that_die_lose_nothing(cluster, tmp_path):
     lines = [json.loads(line) for line in (out / MANIFEST).read_text().splitlines()]
     done = [line["source"] for line in lines if line["state"] == DONE]
     assert len(done) == len(set(done)) == 8
-    folders = sorted(path.name for path in out.iterdir() if path.is_dir() and path.suffix == "")
-    assert folders == [str(number) for number in range(8)]  # None of them twice, as name-2.
+    folders = sorted(path.name for path in out.iterdir() if path.is_dir())
+    assert folders == [str(number) for number in range(8)]  # None twice, as name-2, none in part.
     assert len(paths[3].read_text().splitlines()) > 1  # Its worker was killed at work.
     assert not cluster.worker_nodes  # Of the two nodes the head is left.
     assert Path(out, "report.json").exists()

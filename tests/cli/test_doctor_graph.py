@@ -1,5 +1,8 @@
 """What the doctor says of a running node, from what was seen of it."""
 
+import subprocess
+import sys
+
 import pytest
 
 from human3r.cli import doctor
@@ -17,8 +20,8 @@ def part(level=0, message="OK", **values):
     return graph_view.PartView(level, message, values)
 
 
-def topic(name, is_output=True, others=("/rviz",), mismatches=(), rate_hz=None):
-    return graph_view.TopicView(name, is_output, others, mismatches, rate_hz)
+def topic(name, is_output=True, others=("/rviz",), mismatches=(), rate_hz=None, definitions=()):
+    return graph_view.TopicView(name, is_output, others, mismatches, rate_hz, definitions)
 
 
 IMAGE = topic("/image", False, ("/camera",))
@@ -111,6 +114,13 @@ def test_a_mismatch_of_qos_names_the_override(is_output, reason, override):
     assert f"qos_overrides.{override}" in found[1].advice
 
 
+def test_another_definition_is_no_matter_of_qos():
+    wrong = topic("/x", definitions=["/old has another definition of a/msg/B. Build both anew."])
+    (_, check) = of("/x", topics=[IMAGE, wrong])
+    assert (check.state, check.seen) == (FAIL, wrong.other_definitions[0])
+    assert "qos_overrides" not in check.seen + check.advice
+
+
 def test_outputs_that_nobody_reads_share_a_line():
     lonely = [topic(f"/human3r/{name}", others=()) for name in ("points", "meshes")]
     (check,) = of("not read", topics=[IMAGE, *lonely])
@@ -156,3 +166,9 @@ def test_the_machine_is_not_looked_at_with_a_node(monkeypatch):
     monkeypatch.setattr("human3r_ros.commands.doctor.look", lambda target, watch_s: view())
     monkeypatch.setattr(doctor, "all_checks", lambda *args, **kwargs: pytest.fail("looked at"))
     assert main(["doctor", "--graph"]) == 0
+
+
+@pytest.mark.parametrize("module", ["graph_view", "doctor", "play", "record", "layout_check"])
+def test_commands_that_only_look_or_play_load_no_torch(module):
+    code = f"import sys, human3r_ros.commands.{module}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0

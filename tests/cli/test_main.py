@@ -12,6 +12,7 @@ from human3r import __version__, plugins
 from human3r.cli.main import _FROM_PLUGINS, COMMANDS, build_parser, main
 from human3r.cli.settings import markdown
 from human3r.config import Settings
+from human3r.model.default import default_weights_path
 from human3r.setting import load_yaml
 
 REPOSITORY = Path(__file__).parents[2]
@@ -257,3 +258,87 @@ def test_words_that_are_options_or_values_are_not_called_mistyped(capsys):
         main(["run", "--size=3", "--every", "-1", "--max-f", "2"])
     told = capsys.readouterr().err.splitlines()[-1]
     assert told == "human3r run: error: the following arguments are required: SOURCE"
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("view absent", "absent: no such file or folder; expected the folder of a `human3r run`"),
+        ("view text", "text: is a text file; expected the folder"),
+        ("view empty", "empty: has no people.npz"),
+        ("export absent --html page.html", "absent: no such file or folder"),
+        ("export text --format csv", "text: is a text file"),
+        ("refine absent", "absent: no such file"),
+        ("refine text", "text: is a text file"),
+        ("refine empty", "no image in this folder"),
+        ("batch absent --out out", "absent: no recordings"),
+        ("calibrate a=absent b=absent", "absent: no such file"),
+        ("calibrate a=text b=text", "text: is a text file"),
+        ("calibrate absent --topics /a,/b", "absent: no such file"),
+        ("multi absent a=b", "absent: no such file"),
+        ("evaluate synthetic absent", "absent: no such folder"),
+        ("evaluate tum text", "text: is no folder"),
+        ("evaluate synthetic --weights absent", "absent: no such file"),
+        ("evaluate multiview absent", "absent: no such folder"),
+        ("evaluate refine absent empty", "absent: no such file"),
+        ("evaluate compare absent text", "absent: no such file"),
+        ("train absent --out out --steps 1", "absent: no such folder"),
+        ("weights inspect absent", "absent: no such file"),
+        ("weights inspect empty", "empty: is a folder"),
+        ("weights convert absent new.safetensors", "absent: no such file"),
+        ("weights seeded absent new.safetensors", "absent: no such file; expected tiny"),
+    ],
+)
+def test_bad_names_are_refused_before_torch_is_loaded(command, words, tmp_path):
+    (tmp_path / "text").write_text("x")
+    (tmp_path / "empty").mkdir()
+    code = (
+        "import sys; from human3r.cli.main import main\n"
+        f"code = main({command.split()!r}); sys.exit(99 if 'torch' in sys.modules else code)"
+    )
+    done = in_python(code, cwd=tmp_path)
+    assert done.returncode == 1, done.stderr
+    assert words in done.stderr
+    assert {path.name for path in tmp_path.iterdir()} == {"text", "empty"}
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("run", "view", "refine", "batch --out out", "calibrate", "multi", "weights inspect"),
+        *("export --html page.html", "bag repair", "synth", "train --out out", "evaluate tum"),
+        *("play", "record", "weights convert text"),
+    ],
+)
+def test_an_empty_name_is_a_variable_that_is_not_set(command, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "text").write_text("x")
+    with pytest.raises(SystemExit) as end:
+        main([*command.split(), ""])
+    assert end.value.code == 2
+    assert "the name is empty; is a variable of your script not set?" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["text"]
+
+
+@pytest.mark.parametrize(
+    ("command", "buffered"),
+    [
+        *(("settings", ""), ("settings", "1"), ("weights inspect", ""), ("weights inspect", "1")),
+        # Unbuffered, argparse itself takes no notice.
+        *(("--version", ""), ("run --help", "")),
+    ],
+)
+def test_a_reader_that_left_ends_a_command_as_other_tools_end(command, buffered, tmp_path):
+    words = command.split()
+    if words[0] == "weights":
+        words.append(str(default_weights_path()))
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    done = subprocess.run(
+        [sys.executable, "-m", "human3r.cli.main", *words],
+        stdout=write_end, stderr=subprocess.PIPE, text=True, timeout=60, check=False,
+        env={**os.environ, "PYTHONUNBUFFERED": buffered},
+    )  # fmt: skip
+    os.close(write_end)
+    assert done.stderr == ""
+    assert done.returncode == 128 + signal.SIGPIPE

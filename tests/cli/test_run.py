@@ -187,6 +187,23 @@ def test_what_cannot_be_used_is_said_and_nothing_is_left(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_without_a_reader_of_its_line_a_run_is_kept_and_ends_as_other_tools_end(
+    clip, arguments, tmp_path
+):
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    command = [sys.executable, "-m", "human3r.cli.main", "run", str(clip), "--out", "out"]
+    done = subprocess.run(
+        [*command, "--max-frames", "2", "--save", "trajectory", *arguments],
+        cwd=tmp_path, stdout=write_end, stderr=subprocess.PIPE, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    os.close(write_end)
+    assert done.returncode == 128 + signal.SIGPIPE
+    assert "human3r:" not in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(read_trajectory(tmp_path / "out" / "trajectory.tum")[0]) == 2
+
+
 def test_unusable_sources_leave_nothing(arguments, tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     (tmp_path / "bad.mp4").write_bytes(b"no video")
@@ -280,6 +297,20 @@ def test_when_one_file_cannot_be_written_the_others_are_kept(
     assert len(list((out / "frames").iterdir())) == 2
     assert len(read_trajectory(out / "trajectory.tum")[0]) in (2, 3)
     assert (out / "people.npz").exists()
+
+
+def test_when_the_last_file_cannot_be_written_the_results_are_kept(
+    clip, arguments, tmp_path, capsys, monkeypatch
+):
+    def full(*_):
+        raise OutputError("summary.json: the disk is full")
+
+    monkeypatch.setattr("human3r.cli.run.write_about", full)
+    out = tmp_path / "out"
+    command = ["run", str(clip), "--out", str(out), "--max-frames", "3", *arguments]
+    assert main([*command, "--save", "trajectory"]) == 1
+    assert "summary.json: the disk is full" in capsys.readouterr().err
+    assert len(read_trajectory(out / "trajectory.tum")[0]) == 3
 
 
 def test_a_broken_and_an_odd_image_are_left_out_counted_and_said(arguments, tmp_path, capsys):

@@ -257,3 +257,72 @@ def write_packed(path, plugin, mode):
             data = media.STORE.serialize_cdr(message, message.__msgtype__)
             writer.write(connection, 10**18 + number * 10**8, data)
     return path
+
+
+def write_split(folder, plugin):
+    """A bag of two files, whose metadata names both."""
+    parts = [write(folder.with_name(f"part{n}"), plugin) for n in range(2)]
+    folder.mkdir()
+    for part in parts:
+        (file,) = (one for one in part.iterdir() if one.suffix != ".yaml")
+        file.rename(folder / file.name)
+    assert repair(folder).num_messages == 4 * COUNT
+    with pytest.raises(InputError, match="is whole"):
+        repair(folder)
+    return folder, sorted(one for one in folder.iterdir() if one.suffix != ".yaml")
+
+
+def _empty(file):
+    file.write_bytes(b"")
+
+
+def _zeros(file):
+    file.write_bytes(bytes(5000))
+
+
+def _cut(file):
+    file.write_bytes(file.read_bytes()[:-400_000])
+
+
+@pytest.mark.parametrize("has_metadata", [True, False])
+@pytest.mark.parametrize("damage", [_empty, _zeros, _cut])
+@pytest.mark.parametrize("plugin", [StoragePlugin.MCAP, StoragePlugin.SQLITE3])
+def test_one_bad_file_of_a_split_bag_does_not_take_the_others_along(
+    tmp_path, plugin, damage, has_metadata, caplog
+):
+    folder, files = write_split(tmp_path / "bag", plugin)
+    damage(files[1])
+    if not has_metadata:
+        (folder / "metadata.yaml").unlink()
+    with open_source(str(folder)) as source:
+        stamps = [frame.stamp_ns for frame in source]
+    assert len(stamps) >= COUNT // 2
+    assert "going on with" in caplog.text
+    done = repair(folder)
+    kept = read(folder)
+    assert done.num_messages == sum(map(len, kept.values())) >= 2 * COUNT
+    assert done.num_topics == 2
+    if plugin == StoragePlugin.MCAP:
+        assert (done.num_messages > 2 * COUNT) == (damage is _cut)
+
+
+def test_files_of_two_storages_are_read_and_not_called_one_bag(tmp_path):
+    folder, _ = write_split(tmp_path / "bag", StoragePlugin.MCAP)
+    other = write(tmp_path / "other", StoragePlugin.SQLITE3)
+    next(other.glob("*.db3")).rename(folder / "other.db3")
+    (folder / "metadata.yaml").unlink()
+    with open_source(str(folder)) as source:
+        assert source.num_frames == 3 * COUNT
+    with pytest.raises(InputError, match="expected files of one storage"):
+        repair(folder)
+
+
+@pytest.mark.parametrize(
+    ("plugin", "wrong", "right"),
+    [(StoragePlugin.MCAP, "x.db3", r"x\.mcap"), (StoragePlugin.SQLITE3, "x.mcap", r"x\.db3")],
+)
+def test_a_storage_under_the_name_of_another_is_told_its_name(tmp_path, plugin, wrong, right):
+    bag = write(tmp_path / "bag", plugin)
+    next(one for one in bag.iterdir() if one.suffix != ".yaml").rename(tmp_path / wrong)
+    with pytest.raises(InputError, match=f"Rename it to {right}"):
+        open_source(str(tmp_path / wrong))

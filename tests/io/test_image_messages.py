@@ -360,3 +360,8 @@ def test_the_end_mark_of_a_thumbnail_is_not_that_of_the_image():
     decode_compressed(compressed(with_thumbnail))
     with pytest.raises(InputError, match="damaged"):
         decode_compressed(compressed(with_thumbnail[:-2]))
+
+
+def test_a_compressed_image_without_data_is_called_that():
+    with pytest.raises(InputError, match=r"\(it has no data\)"):
+        decode_compressed(SimpleNamespace(format="jpeg", data=b""))

@@ -192,6 +192,30 @@ def test_pictures_of_phones_say_how_to_convert_them(tmp_path, suffix):
             read(spec)
 
 
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [(b"", "an empty file"), (b"<html>no", "a web page"), (b"GIF89a" + bytes(9), "no known kind")],
+)
+def test_a_file_that_is_no_image_is_called_what_it_is(tmp_path, content, what):
+    (tmp_path / "a.jpg").write_bytes(content)
+    with pytest.raises(InputError, match=rf"a\.jpg: damaged, or cannot be read .*{what}"):
+        read(tmp_path / "a.jpg")
+
+
+def test_pictures_of_phones_among_others_are_left_out_and_counted(tmp_path):
+    folder = write_images(tmp_path / "f", 3)
+    (folder / "frame1.png").rename(folder / "frame1.HEIC")
+    named = [str(folder / name) for name in ("frame0.png", "frame1.HEIC", "frame2.png")]
+    for spec in (folder, named):
+        with open_source(spec) as source:
+            assert len(list(source)) == 2
+            assert (source.left_out.unreadable, source.left_out.total) == (1, 1)
+        with pytest.raises(InputError, match="heif-convert"):
+            read_all(spec, strict=True)
+    with pytest.raises(InputError, match=r"none of 2 frames can be used; .*heif-convert"):
+        read_all([named[1], named[1]])
+
+
 def test_a_camera_that_is_known_is_that_of_every_image(tmp_path):
     folder = write_images(tmp_path / "f", 2)
     for frame in read(folder, camera=LensAngle(90.0)):

@@ -41,6 +41,23 @@ class Stays:
         return state, 0, 0.0
 
 
+@pytest.mark.parametrize(("better", "is_still"), [(0.95, False), (0.95, True), (0.85, True)])
+def test_contacts_alone_have_to_speak_clearly(monkeypatch, better, is_still):
+    from human3r.refine import acceptance
+    from human3r.refine.problem import first_state
+    from human3r.refine.residuals.features import no_features
+
+    made = bench(2.0)
+    work = Stays(made.recording)
+    came = first_state(made.recording, work.keys, work.chunk, np.zeros(1), 0)
+    if is_still:
+        came.centre[:] = came.centre[0]
+    values = [{0: acceptance.HeldOut(40 * share, 30 * share)} for share in (1, better)]
+    monkeypatch.setattr(acceptance, "_held_out", lambda *everything: tuple(values))
+    verdict = judge(work, came, came, came, (None,), no_features())
+    assert verdict.is_accepted == (better < 0.9 or not is_still)
+
+
 @pytest.mark.parametrize("off", [0.05, -0.05])
 def test_cameras_that_features_contradict_are_not_believed(off):
     from human3r.refine.problem import first_state

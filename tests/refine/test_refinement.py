@@ -206,6 +206,13 @@ def test_metric_depth_keeps_its_scale():
     assert np.abs(heights).mean() <= 0.02
 
 
+def test_a_camera_that_stood_still_stays_while_bodies_tremble():
+    made = bench(noise=white(0.02), poses=np.tile(np.eye(4), (FRAMES, 1, 1)))
+    refined = refine(made.recording)
+    assert refined.has_changed
+    assert np.abs(refined.recording.world_from_camera - np.eye(4)).max() < 5e-5
+
+
 def test_the_cloud_serves_where_no_depth_was_saved():
     made = bench(scale=0.85)
     x, z = (a.ravel() for a in np.meshgrid(np.arange(-4, 8, 0.1), np.arange(1, 12, 0.1)))

@@ -90,10 +90,21 @@ def test_where_no_person_is_seen_there_is_no_vote():
 def test_frames_make_one_person_firm_only_up_to_what_a_body_is_off_by():
     scale = PeopleScale()
     guesses = [scale.update(scene(n, [body(1, 3.0)], 1.25)) for n in range(3 * SECOND)]
-    assert guesses[0].trouble
+    assert np.isnan(guesses[0].value)
     assert not guesses[-1].trouble
     assert guesses[-1].value == pytest.approx(1.25, rel=0.01)
     assert 0.06 < guesses[-1].relative_stddev < 0.08
+
+
+def test_missing_people_are_said_only_when_there_was_time_to_see_some():
+    measured, missed = PeopleScale(), PeopleScale()
+    for number in range(14):
+        assert measured.update(scene(number, [body(0, 3.0)], 2.0)).trouble == "", number
+        assert missed.update(scene(number, [], 2.0)).trouble == "", number
+    assert "no person was compared" in missed.update(scene(14, [], 2.0)).trouble
+    assert measured.update(scene(14, [], 2.0)).trouble == ""
+    missed.forget()
+    assert missed.update(scene(15, [], 2.0)).trouble == ""
 
 
 def test_more_people_are_firmer_than_one_and_a_liar_is_outvoted():

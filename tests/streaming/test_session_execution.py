@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from human3r.config import Settings
+from human3r.errors import WeightsError
 from human3r.model.execution import Runner
 from human3r.pipeline import Pipeline
 from human3r.streaming import session as session_module
@@ -70,6 +71,17 @@ def test_sessions_of_a_pipeline_share_what_was_compiled(little_network, body_mod
     monkeypatch.setattr(session_module, "Runner", None)
     pipeline.warm_up(64, 48)
     assert [mode for _, mode in made] == ["static"]
+
+
+def test_weights_that_overflow_are_named_when_warming_up(body_model):
+    wanted = {"model.input_size": 64, "model.weights": "my.safetensors"}
+    pipeline = Pipeline(make_little_network(), body_model, Settings().replace(wanted))
+    with torch.no_grad():
+        for parameter in pipeline.network.parameters():
+            parameter.mul_(1e30)
+    with pytest.raises(WeightsError, match=r"my\.safetensors: of a picture of noise") as said:
+        pipeline.warm_up(64, 48)
+    assert "go on with the next one" not in str(said.value)
 
 
 def test_downloads_are_whole_arrays_of_the_same_shape():

@@ -3,8 +3,10 @@
 import argparse
 import re
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
+from human3r.errors import InputError
 from human3r.setting import CommandParser
 
 
@@ -24,6 +26,17 @@ def run_command(name: str, add_parser: Callable[[Any], None], argv: Sequence[str
     # Tracebacks are the business of whoever called; the flag may stand behind the command too.
     args = parser.parse_args([name, *(word for word in argv if word != "--debug")])
     return args.run(args)
+
+
+def check_folder(path: str | Path, expected: str) -> None:
+    """Nothing, when a folder is there; said before benchmarks and PyTorch are loaded for seconds.
+
+    Raises:
+        InputError: there is none.
+    """
+    if not Path(path).is_dir():
+        seen = "is no folder" if Path(path).exists() else "no such folder"
+        raise InputError(f"{path}: {seen}; expected {expected}. Check the path.")
 
 
 def parse_size(text: str) -> tuple[int, int]:

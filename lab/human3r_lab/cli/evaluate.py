@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from human3r.cli.run_progress import progress, stop_request
 from human3r.config import EVALUATE, Settings
 from human3r.errors import ConfigError, InputError
+from human3r.file_kind import check_is_file
 from human3r.setting import add_setting_flag, add_settings_options, settings_from
-from human3r_lab.cli import parse_size, run_command
+from human3r_lab.cli import check_folder, parse_size, run_command
 from human3r_lab.cli.evaluate_multiview import add_multiview
 
 if TYPE_CHECKING:
@@ -141,6 +142,7 @@ def run(args: argparse.Namespace) -> int:
         Human3RError: whatever the dataset, the weights, the body model or the disk make
             impossible; no result folder is left then.
     """
+    _check_names(args)
     from human3r.io.results import ResultFolder
     from human3r.pipeline import Pipeline
     from human3r_lab.evaluation.benchmarks import BENCHMARKS
@@ -162,6 +164,23 @@ def run(args: argparse.Namespace) -> int:
     if done.was_interrupted:
         return 130
     return 1 if failed else 0
+
+
+def _check_names(args: argparse.Namespace) -> None:
+    """Say what is wrong with the names that were given, before PyTorch is loaded for seconds.
+
+    Raises:
+        Human3RError: of a folder, of weights, of a body model or of a setting.
+    """
+    from human3r.cli.run import check_files
+
+    if args.root:
+        made = "the folder of `human3r synth`"
+        distributed = "the folder of the dataset as it is distributed"
+        check_folder(args.root, made if args.dataset == "synthetic" else distributed)
+    if getattr(args, "smpl_regressors", ""):
+        check_folder(args.smpl_regressors, "the folder with smplx2smpl.pkl and the SMPL files")
+    check_files(_settings(args, None))
 
 
 def _options(args: argparse.Namespace) -> "BenchmarkOptions":
@@ -217,10 +236,10 @@ def _processes(wanted: int) -> int:
     return wanted or max(1, min(8, (os.cpu_count() or 1) // 2))
 
 
-def _settings(args: argparse.Namespace, benchmark: "Benchmark") -> Settings:
+def _settings(args: argparse.Namespace, benchmark: "Benchmark | None") -> Settings:
     """The user's settings over the protocol's."""
     flags = {name: getattr(args, name) for name, _ in _FLAGS.values()}
-    default = Settings().replace(benchmark.settings)
+    default = Settings().replace(benchmark.settings if benchmark else {})
     return settings_from(args, default, flags=flags, places=(EVALUATE,))
 
 
@@ -334,16 +353,13 @@ class _Shown:
 
 
 def _refine(args: argparse.Namespace) -> int:
+    if args.before is not None:
+        _check_results(args)
     from human3r_lab.clip_errors import demo_truth_path
     from human3r_lab.evaluation.refine_part import clip_numbers, read_truth, table
 
     if args.before is None:
         return _refine_sequences(args)
-    if args.after is None:
-        raise ConfigError(
-            f"BEFORE is {args.before}, AFTER is missing; expected both, or neither to measure "
-            "sequences of the synthetic benchmark."
-        )
     truth = read_truth(Path(args.truth) if args.truth else demo_truth_path())
     print(table(*(clip_numbers(folder, truth) for folder in (args.before, args.after))))
     if args.picture:
@@ -351,6 +367,18 @@ def _refine(args: argparse.Namespace) -> int:
 
         write_picture(Path(args.picture), args.before, args.after, truth)
     return 0
+
+
+def _check_results(args: argparse.Namespace) -> None:
+    from human3r.export.open_result import find_result
+
+    if args.after is None:
+        raise ConfigError(
+            f"BEFORE is {args.before}, AFTER is missing; expected both, or neither to measure "
+            "sequences of the synthetic benchmark."
+        )
+    for folder in (args.before, args.after):
+        find_result(folder)
 
 
 def _refine_sequences(args: argparse.Namespace) -> int:
@@ -381,6 +409,8 @@ def _refine_sequences(args: argparse.Namespace) -> int:
 
 
 def _compare(args: argparse.Namespace) -> int:
+    for name in (args.first, args.second):
+        check_is_file(Path(name), "a results.json of `human3r evaluate`", InputError)
     from human3r_lab.cli.evaluate_table import show_comparison
     from human3r_lab.evaluation.results_file import read_results
 

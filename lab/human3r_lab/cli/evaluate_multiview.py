@@ -38,16 +38,21 @@ def run(args: argparse.Namespace) -> int:
     """
     import json
 
-    from human3r.io.results import ResultFolder, whole_file
-    from human3r.multiview.settings import FusionSettings
-    from human3r.pipeline import Pipeline
+    from human3r.cli.run import check_files
     from human3r_lab.datasets import open_folder
-    from human3r_lab.evaluation import multiview
-    from human3r_lab.evaluation.truth import FreeBodyScheme
 
     flags = {name: getattr(args, name) for name, _ in _FLAGS.values()}
     settings = settings_from(args, Settings(), flags=flags, places=(EVALUATE,))
-    scenes = multiview.scenes(open_folder(args.root))
+    files = open_folder(args.root)
+    check_files(settings)
+    # They load PyTorch, which takes seconds.
+    from human3r.io.results import ResultFolder, whole_file
+    from human3r.multiview.settings import FusionSettings
+    from human3r.pipeline import Pipeline
+    from human3r_lab.evaluation import multiview
+    from human3r_lab.evaluation.truth import FreeBodyScheme
+
+    scenes = multiview.scenes(files)
     chosen = dict(list(scenes.items())[: args.sequences or None])
     found: dict[str, dict[str, Any]] = {}
     out = Path(args.out or "out/evaluate-multiview")

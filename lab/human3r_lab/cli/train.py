@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from human3r_lab.cli import run_command
+from human3r_lab.cli import check_folder, run_command
 
 _SAY_EVERY_S = 10.0
 
@@ -84,20 +84,25 @@ def _export(args: argparse.Namespace) -> int:
 
 
 def _train(args: argparse.Namespace) -> int:
-    import torch
-
     from human3r.errors import ConfigError
     from human3r_lab.training.duration import Duration
-    from human3r_lab.training.run import TrainingOptions, train
 
     if args.data is None:
         raise ConfigError("no DATA; expected a folder of sequences. Make one with human3r synth.")
+    for folder in filter(None, (args.data, args.validation)):
+        check_folder(folder, "a folder of sequences, as `human3r synth` makes them")
+    duration = Duration(args.steps, args.minutes)
+    # Last: it loads PyTorch, which takes seconds.
+    import torch
+
+    from human3r_lab.training.run import TrainingOptions, train
+
     if args.threads:
         torch.set_num_threads(args.threads)
     options = TrainingOptions(
         data=Path(args.data),
         out=Path(args.out),
-        duration=Duration(args.steps, args.minutes),
+        duration=duration,
         variant=args.variant,
         recipe=args.recipe,
         batch=args.batch,

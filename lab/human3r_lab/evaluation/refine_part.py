@@ -27,15 +27,17 @@ _FEET = (10, 11)
 _FARTHEST_M = 1.5
 """A person farther from the true one is another one."""
 _FEWEST_FRAMES = 10
+_MOVES_M = 0.5
+"""Errors are shares of the way of people and cameras only where they go so far."""
 
 MEASURES = {
-    "rte_percent": "RTE, % of the way, rigid",
+    "rte_percent": "RTE, % of the way, rigid (people who go 0.5 m or more)",
     "wa_mpjpe_mm": "WA-MPJPE, mm",
     "w_mpjpe_mm": "W-MPJPE, mm",
     "foot_sliding_mm": "foot sliding, mm per frame",
     "jitter": "jitter, 10 m/s^3 (truth in brackets)",
     "sole_height_mm": "standing foot, mm from its true height",
-    "camera_scale": "true / estimated size of the camera's path",
+    "camera_scale": "true / estimated size of the camera's path (of 0.5 m or more)",
     "camera_drift_m": "camera drift, m, nothing aligned",
 }
 """Names and words of the numbers, in the order of a table."""
@@ -97,8 +99,10 @@ def clip_numbers(folder: str | Path, truth: ClipTruth) -> dict[str, float]:
     ]
     if not people:
         raise InputError(f"{folder}: nobody of the truth was found for {_FEWEST_FRAMES} frames.")
-    numbers = {name: float(np.nanmean([one[name] for one in people])) for name in people[0]}
-    return numbers | {"camera_scale": camera.scale, "camera_drift_m": camera.drift_m}
+    numbers = {name: _mean([one[name] for one in people]) for name in people[0]}
+    moves = _way_m(true_pose[:, :3, 3]) > _MOVES_M
+    scale = camera.scale if moves else float("nan")
+    return numbers | {"camera_scale": scale, "camera_drift_m": camera.drift_m}
 
 
 def _as_seen(result: Result, truth: ClipTruth) -> tuple[np.ndarray, np.ndarray]:
@@ -169,8 +173,9 @@ def _person_numbers(
     up = true_pose[0, :3, 1]
     heights = ((joints - true)[1:, _FEET] @ up)[still]
     sliding = foot_sliding_mm(joints[:, _FEET], true[:, _FEET])
+    root_error = float(root_translation_error_percent(joints[:, 0], true[:, 0]).mean())
     return {
-        "rte_percent": float(root_translation_error_percent(joints[:, 0], true[:, 0]).mean()),
+        "rte_percent": root_error if _way_m(true[:, 0]) > _MOVES_M else float("nan"),
         "wa_mpjpe_mm": float(world_aligned_mpjpe_mm(joints, true).mean()),
         "w_mpjpe_mm": float(world_mpjpe_mm(joints, true).mean()),
         "foot_sliding_mm": float(sliding.mean()) if len(sliding) else float("nan"),
@@ -178,6 +183,16 @@ def _person_numbers(
         "jitter_truth": float(jitter(true, rate_hz).mean()),
         "sole_height_mm": 1e3 * float(np.abs(heights).mean()) if len(heights) else float("nan"),
     }
+
+
+def _mean(values: list[float]) -> float:
+    """Of what is known."""
+    known = [value for value in values if np.isfinite(value)]
+    return float(np.mean(known)) if known else float("nan")
+
+
+def _way_m(places: Float[np.ndarray, "frames 3"]) -> float:
+    return float(np.linalg.norm(np.diff(places, axis=0), axis=1).sum())
 
 
 def table(before: dict[str, float], after: dict[str, float]) -> str:

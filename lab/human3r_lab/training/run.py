@@ -18,6 +18,7 @@ from human3r.model.checkpoint import load_network
 from human3r.model.network import Human3R
 from human3r.model.published import known_variant
 from human3r.model.variants import OUR_VARIANT
+from human3r.stopping import ending_signals
 from human3r_lab.datasets import SequenceFile, open_folder
 from human3r_lab.training.batches import Plan
 from human3r_lab.training.body_points import BodyPoints
@@ -214,7 +215,7 @@ def _device(name: str, local_rank: int = 0) -> torch.device:
 
 @contextmanager
 def _ask_to_stop():
-    """A function that says whether Ctrl-C or SIGTERM came; a second one ends at once."""
+    """A function that says whether Ctrl-C, SIGTERM or SIGHUP came; a second one ends at once."""
     asked: list[int] = []
 
     def note(number: int, frame: object) -> None:
@@ -225,7 +226,7 @@ def _ask_to_stop():
 
     before = {}
     with suppress(ValueError):  # Signals belong to the main thread alone.
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in ending_signals():
             before[number] = signal.signal(number, note)
     try:
         yield lambda: bool(asked)

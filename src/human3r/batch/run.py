@@ -3,13 +3,14 @@
 import glob
 import hashlib
 import json
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from human3r.atomic import output_errors, whole_file
 from human3r.batch.manifest import DONE, FAILED, STARTED, Manifest
-from human3r.batch.work import Outcome, Task, is_complete
+from human3r.batch.work import TRIES, Outcome, Task, is_complete
 from human3r.errors import InputError
 
 _KINDS = frozenset({".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v"})
@@ -120,6 +121,7 @@ def run_batch(
         len(before),
         {task.source: manifest.entries[task.source].message for task in left},
     )
+    shutil.rmtree(out / TRIES, ignore_errors=True)
     write_report(out, tasks, manifest, summary)
     return summary
 

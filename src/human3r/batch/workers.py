@@ -1,14 +1,17 @@
 """Who does the work: a pool of threads with a process per recording, or a Ray cluster."""
 
 import logging
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from typing import Any
+from urllib.parse import urlsplit
 
 from human3r.batch.work import Outcome, Task, do_task
 from human3r.errors import InputError, MissingExtraError
 
 Work = Callable[[Task], Outcome]
+_ANSWERS_S = 10.0
 
 
 def on_this_machine(tasks: Sequence[Task], jobs: int, work: Work = do_task) -> Iterator[Outcome]:
@@ -53,8 +56,9 @@ def on_ray(
     is_ours = not ray.is_initialized()
     if is_ours:
         try:
+            _knock(address)
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-        except (ConnectionError, ValueError, RuntimeError) as error:
+        except (OSError, ValueError, RuntimeError) as error:
             raise InputError(
                 f"--ray {address}: no cluster answers ({error}); expected the address that "
                 "`ray start --head` prints. Start one, or leave --ray out."
@@ -75,6 +79,21 @@ def on_ray(
             ray.cancel(reference, force=True)
         if is_ours:
             ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Fail at once where no cluster can be: Ray itself goes on trying for many minutes.
+
+    Raises:
+        OSError: no answer from the address.
+        ValueError: it has no port.
+    """
+    if address == "auto":
+        return
+    place = urlsplit(address if "://" in address else f"//{address}")
+    if not place.hostname or not place.port:
+        raise ValueError("it is not of the form HOST:PORT")
+    socket.create_connection((place.hostname, place.port), timeout=_ANSWERS_S).close()
 
 
 def _outcome(task: Task, result: Callable[[], Any]) -> Outcome:

@@ -58,6 +58,10 @@ _FOCAL_PER_WIDTH = (1e-2, 1e4)
 """Focal length over image width: wider than any fisheye, narrower than any telescope."""
 _MOST_TURN_RAD = 0.01
 """People five metres away are off by 5 cm then."""
+_MOST_FOCAL_RATIO = 3.0
+"""Of fx and fy: pixels of video are at most twice as wide as high, binning in one direction too."""
+_MOST_SKEW = 1e-3
+"""Of fx."""
 _LARGEST = float(np.finfo(np.float32).max)
 """Messages carry focal lengths as float32."""
 
@@ -346,7 +350,9 @@ def calibration_of_rectified(message: Any, width_px: int, height_px: int) -> Cal
 def _mend(info: _Info, image_px: tuple[int, int]) -> list[str]:
     """Take what can be meant in one way only for what it means, with a warning each."""
     warnings = []
-    if info.width == info.height == 0 and not info.has_region:
+    sides = zip((info.width, info.height), image_px, strict=True)
+    is_silent = 0 in (info.width, info.height) and all(side in (0, px) for side, px in sides)
+    if is_silent and not info.has_region:
         info.width, info.height = image_px
         warnings.append(
             f"camera_info of {info.frame_id!r} does not say of which size its image is; expected "
@@ -360,7 +366,41 @@ def _mend(info: _Info, image_px: tuple[int, int]) -> list[str]:
             f"camera_info of {info.frame_id!r} has K column by column; expected row by row, so it "
             "is read as it is meant. Correct camera_info in the camera driver."
         )
+    if not info.k.any() and info.p.any() and not _is_distorted(info) and _turn_rad(info) == 0:
+        info.k = info.p.reshape(3, 4)[:, :3].ravel().copy()
+        warnings.append(
+            f"camera_info of {info.frame_id!r} has no K, but P; expected both, so P, which is the "
+            "same for a lens without distortion, is taken. Correct camera_info in the driver."
+        )
+    info.k = _mend_matrix("K", info, info.k.reshape(3, 3), warnings).ravel()
+    info.p = _mend_matrix("P", info, info.p.reshape(3, 4), warnings).ravel()
     return warnings
+
+
+def _mend_matrix(name: str, info: _Info, matrix: np.ndarray, warnings: list[str]) -> np.ndarray:
+    """A camera matrix (3, 3 or 4) whose last number is 1 and that has a principal point."""
+    matrix = matrix.copy()
+    said = f"camera_info of {info.frame_id!r} has {name}"
+    last = float(matrix[2, 2])
+    if np.isfinite(last) and last not in (0.0, 1.0):
+        matrix /= last
+        warnings.append(
+            f"{said} with {last:g} where 1 is expected, so all of it is divided by that. Correct "
+            "camera_info in the camera driver."
+        )
+    if matrix[0, 0] > 0 and not matrix[:2, 2].any():
+        matrix[:2, 2] = (info.width - 1) / 2, (info.height - 1) / 2
+        warnings.append(
+            f"{said} without a principal point (cx and cy are 0); expected one, so the middle of "
+            "the image is taken. Calibrate the camera."
+        )
+    beside = np.abs((matrix[0, 1], matrix[1, 0], matrix[2, 0], matrix[2, 1])).max()
+    if beside > _MOST_SKEW * abs(matrix[0, 0]):
+        warnings.append(
+            f"{said} with numbers beside fx, fy, cx and cy (up to {beside:g}); expected 0 there, "
+            "so they are not used. Calibrate the camera again."
+        )
+    return matrix
 
 
 def _doubt(camera: Intrinsics) -> str:
@@ -371,6 +411,8 @@ def _doubt(camera: Intrinsics) -> str:
     if not (low <= camera.fx <= high and low <= camera.fy <= high):
         focal = f"fx {camera.fx:g}, fy {camera.fy:g}"
         return f"{focal} for an image {camera.width_px} pixels wide"
+    if max(camera.fx, camera.fy) > _MOST_FOCAL_RATIO * min(camera.fx, camera.fy):
+        return f"fx {camera.fx:g} and fy {camera.fy:g}, more than {_MOST_FOCAL_RATIO:g} apart"
     if not _is_inside(camera):
         return f"principal point ({camera.cx:.1f}, {camera.cy:.1f}) outside the image"
     return ""
@@ -513,8 +555,8 @@ def _scale_to(
 
 def _useless(info: _Info, seen: str) -> str:
     return (
-        f"camera_info of {info.frame_id!r} has {seen}; expected finite numbers, focal "
-        f"lengths from {_FOCAL_PER_WIDTH[0]:g} to {_FOCAL_PER_WIDTH[1]:g} image widths and a "
-        "principal point inside the image, so it counts as uncalibrated. Calibrate the camera, or "
-        "set input.camera_info to ignore."
+        f"camera_info of {info.frame_id!r} has {seen}; expected finite numbers, focal lengths "
+        f"from {_FOCAL_PER_WIDTH[0]:g} to {_FOCAL_PER_WIDTH[1]:g} image widths, alike, and "
+        "a principal point inside the image, so it counts as uncalibrated. Calibrate the camera, "
+        "or set input.camera_info to ignore."
     )

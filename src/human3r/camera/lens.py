@@ -5,6 +5,7 @@ rational_polynomial are Brown's radial and tangential terms, equidistant is Kann
 polynomial in the angle from the optical axis.
 """
 
+import re
 from collections.abc import Sequence
 
 import cv2
@@ -20,9 +21,10 @@ _NUM_COEFFICIENTS = {
 }
 _OTHER_NAMES = {
     **dict.fromkeys(("fisheye", "kannala_brandt", "kannala_brandt4"), "equidistant"),
-    **dict.fromkeys(("radtan", "brown_conrady", "plumb bob", "plumb-bob"), "plumb_bob"),
+    **dict.fromkeys(("radtan", "brown_conrady"), "plumb_bob"),
 }
-"""What OpenCV, Kalibr and camera drivers call the models of ROS, in small letters."""
+"""What OpenCV, Kalibr and camera drivers call the models of ROS, in small letters, with _ for
+spaces and hyphens."""
 MODELS = tuple(_NUM_COEFFICIENTS)
 """Distortion models of camera_info that can be undone."""
 _STEPS = 400
@@ -50,7 +52,7 @@ def fitting_coefficients(
     Returns:
         Both unchanged where they cannot be made to fit.
     """
-    named = model.strip().lower()
+    named = re.sub(r"[\s-]+", "_", model.strip().lower())
     named = _OTHER_NAMES.get(named, named)
     model = named if named in _NUM_COEFFICIENTS else model
     meant = list(coefficients)

@@ -17,18 +17,11 @@ def add_parser(commands: Any) -> None:
     )
     repair.add_argument(
         "bag",
-        type=_named_path,
+        type=Path,
         metavar="BAG",
         help="folder of the bag, its .part folder, or an .mcap or .db3 file",
     )
     repair.set_defaults(run=run_repair)
-
-
-def _named_path(text: str) -> Path:
-    # An unset variable of a script would be the folder at hand, whose files are changed.
-    if not text.strip():
-        raise argparse.ArgumentTypeError("the name is empty; expected the path of a bag")
-    return Path(text)
 
 
 def run_repair(args: argparse.Namespace) -> int:

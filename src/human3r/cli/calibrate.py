@@ -59,14 +59,20 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         Human3RError: unusable sources, or too few people seen by two cameras at once.
     """
-    from human3r.multiview.extrinsics import ViewTracks, find_extrinsics
+    from human3r.cli.run import check_files
     from human3r.multiview.rig_file import RigCamera, read_rig, write_rig
-    from human3r.pipeline import Pipeline
 
     specs = _specs(args)
     flags = {name: getattr(args, name) for name, _ in _FLAGS.values()}
     settings = settings_from(args, Settings(), flags=flags, places=(RUN,))
     lenses = read_rig(args.intrinsics) if args.intrinsics else {}
+    check_files(settings)
+    for path, topic in specs.values():
+        _check_source(path, topic, settings)
+    # They load PyTorch, which takes seconds.
+    from human3r.multiview.extrinsics import ViewTracks, find_extrinsics
+    from human3r.pipeline import Pipeline
+
     first = Pipeline.from_settings(settings)
     views, frames = [], {}
     for name, (path, topic) in specs.items():
@@ -120,6 +126,19 @@ def _specs(args: argparse.Namespace) -> dict[str, tuple[str, str | None]]:
             "one source is given; expected at least two, as NAME=SOURCE, or one bag and --topics."
         )
     return found
+
+
+def _check_source(path: str, topic: str | None, settings: Settings) -> None:
+    """Nothing, when a source can be opened; cameras and addresses are not asked yet.
+
+    Raises:
+        InputError: nothing usable there.
+    """
+    from human3r.io.sources import check_is_there, is_camera, is_url, open_source
+
+    check_is_there(path)
+    if not is_camera(path) and not is_url(path):
+        open_source(path, topic=topic, settings=settings).close()
 
 
 def _name_of(topic: str, topics: list[str]) -> str:

@@ -19,8 +19,10 @@ from importlib.metadata import entry_points
 from human3r import plugins
 from human3r.errors import Human3RError
 from human3r.setting import CommandParser
+from human3r.stopping import ending_signals
 
 FAILED, WRONG_USE, INTERRUPTED = 1, 2, 130
+NO_READER = 128 + signal.SIGPIPE
 """Exit codes besides 0."""
 
 _REFUSALS = (errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.ELOOP, errno.EROFS)
@@ -49,14 +51,29 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: arguments without the program's name; those of the process by default.
 
     Returns:
-        The exit code: 0 done, 1 failed, 130 interrupted. Wrong use exits with 2.
+        The exit code: 0 done, 1 failed, 130 interrupted, 141 when the reader of our output left,
+        as a shell has it. Wrong use exits with 2.
     """
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    args = _parse(arguments)
+    try:
+        return _main(list(sys.argv[1:] if argv is None else argv))
+    except BrokenPipeError:
+        return _end_without_reader()
+
+
+def _main(arguments: list[str]) -> int:
+    """As ``main``; a BrokenPipeError of standard output passes through."""
+    try:
+        args = _parse(arguments)
+    except SystemExit:
+        _flush()  # Help and version.
+        raise
     _set_up_logging(args.debug)
     _end_on_sigterm()
     try:
-        return args.run(args)
+        code = args.run(args)
+        # Here and not at exit, where what goes wrong would be a traceback.
+        _flush()
+        return code
     except Human3RError as error:
         if args.debug:
             traceback.print_exc()
@@ -65,9 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("human3r: interrupted", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
-        # Whoever read our output has left; Python would complain once more at exit.
-        with contextlib.suppress(OSError, ValueError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise
     except Exception as error:
         if args.debug:
             traceback.print_exc()
@@ -77,6 +92,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         print(f"human3r: {said}", file=sys.stderr)
     return FAILED
+
+
+def _flush() -> None:
+    if sys.stdout is not None:
+        sys.stdout.flush()
+
+
+def _end_without_reader() -> int:
+    """Whoever read our output has left (`| head`): no word, and the status of SIGPIPE."""
+    for stream in (sys.stdout, sys.stderr):
+        # What is buffered still would be complained of once more at exit.
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            try:
+                stream.flush()
+            except BrokenPipeError:
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    return NO_READER
 
 
 def _refusal_of_the_system(error: Exception) -> str:
@@ -103,9 +135,8 @@ def _end_on_sigterm() -> None:
         sys.exit(128 + number)
 
     with contextlib.suppress(ValueError):  # Signals belong to the main thread alone.
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            # Started with nohup, it goes on.
-            if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+        for number in ending_signals():
+            if number != signal.SIGINT:
                 signal.signal(number, end)
 
 

@@ -63,12 +63,12 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         Human3RError: whatever calibration, sources, weights or disk make impossible.
     """
+    from human3r.cli.run import check_files
     from human3r.io.results import ResultFolder
     from human3r.io.sources import open_source
     from human3r.multiview.rig_file import read_rig
     from human3r.multiview.settings import FusionSettings
     from human3r.multiview.synchronise import synchronised
-    from human3r.rig import RigPipeline
     from human3r.scale import check_without_node
 
     flags = {name: getattr(args, name) for name, _ in _FLAGS.values()}
@@ -77,6 +77,7 @@ def run(args: argparse.Namespace) -> int:
     fusion = FusionSettings(position=args.position)
     calibration = Path(args.calibration)
     cameras = read_rig(calibration)
+    check_files(settings)
     specs = _sources(args.sources, cameras, calibration)
     out = Path(args.out) if args.out else Path("out") / calibration.stem
     with ExitStack() as stack:
@@ -87,6 +88,9 @@ def run(args: argparse.Namespace) -> int:
             )
         used = {name: cameras[name] for name in specs}
         folder = stack.enter_context(ResultFolder(out))
+        # Last: it loads PyTorch, which takes seconds.
+        from human3r.rig import RigPipeline
+
         rig = RigPipeline.from_settings(settings, used, fusion)
         offsets_ns = {name: rig.offset_ns(name) for name in used}
         sets = synchronised(opened, offsets_ns, round(args.max_gap * 1e9))

@@ -1,6 +1,7 @@
 """``human3r refine``: a recording made better than a live stream can be."""
 
 import argparse
+import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -51,6 +52,13 @@ def add_parser(commands: Any) -> None:
         metavar="TOPIC",
         help="depth camera's topic in the bag named as RESULT: its metres replace the network's",
     )
+    add(
+        "--run-args",
+        default="",
+        metavar="TEXT",
+        help="of a video or bag: more arguments of `human3r run`, in quotes, for example "
+        "'--set model.deterministic=true'",
+    )
     add("--no-smooth", action="store_true", help="leave the trembling of motions as it is")
     add("--no-loops", action="store_true", help="do not look for places that are seen again")
     add("--body-model", metavar="FILE", help="of the run, where it is not where the run found it")
@@ -64,21 +72,27 @@ def run(args: argparse.Namespace) -> int:
         InputError: no result and no source, or wrong options.
         Human3RError: whatever body model or disk make impossible.
     """
-    from human3r.refine.refinement import Options
-
     if not 0.5 <= args.key_rate <= 120:
         raise InputError(f"--key-rate is {args.key_rate}; expected 0.5 to 120 Hz.")
     if not 1 <= args.chunk <= 3600:
         raise InputError(f"--chunk is {args.chunk}; expected 1 to 3600 s.")
-    options = Options(args.key_rate, args.chunk, smooth=not args.no_smooth)
     folder, bag = Path(args.result), args.result
     if args.depth and (folder / "people.npz").is_file():
         raise InputError(
             f"--depth {args.depth}: {folder} is a result, which has no topics; expected a bag. "
             "Name the bag as RESULT."
         )
+    if args.run_args and (folder / "people.npz").is_file():
+        raise InputError(
+            f"--run-args {args.run_args}: {folder} is a result, which is not run again; expected "
+            "a video or bag. Leave --run-args out."
+        )
     if not (folder / "people.npz").is_file():
         folder = _run_first(args)
+    # It loads PyTorch, which takes seconds: names were looked at before.
+    from human3r.refine.refinement import Options
+
+    options = Options(args.key_rate, args.chunk, smooth=not args.no_smooth)
     out = Path(args.out) if args.out else folder.with_name(folder.name + "-refined")
     written, line = refine_folder(
         folder,
@@ -183,7 +197,7 @@ def _run_first(args: argparse.Namespace) -> Path:
     args.out = str(out)
     live = out.with_name(out.name + "-live")
     command = ["run", args.result, "--out", str(live)]
-    command += ["--save", "people,trajectory,scene,frames"]
+    command += ["--save", "people,trajectory,scene,frames", *shlex.split(args.run_args)]
     if args.body_model:
         command += ["--body-model", args.body_model]
     ran = build_parser().parse_args(command)

@@ -20,7 +20,7 @@ from human3r.cli.run_writers import (
     write,
 )
 from human3r.config import BAG, MAX_SIDE_PX, RUN, Settings
-from human3r.errors import Human3RError, NonFiniteError
+from human3r.errors import Human3RError, NonFiniteError, OutputError
 from human3r.setting import add_setting_flag, add_settings_options, settings_from
 from human3r.viewer.web_options import add_web_options, web_flags
 
@@ -171,7 +171,13 @@ def _run_one(
                     folder.part, wanted, pipeline, note, args.world, source.num_frames
                 )
                 found = _process(source, pipeline, writers, watch)
-            write_about(folder.part, found, pipeline, source, header)
+            try:
+                write_about(folder.part, found, pipeline, source, header)
+            except OutputError as error:
+                # Of hours of work the rest is kept.
+                if not any(folder.part.iterdir()):
+                    raise
+                found.problem = found.problem or error
         print(found.line(folder.path), flush=True)
     if found.problem is not None:
         raise found.problem

@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from human3r.stopping import ending_signals
+
 if TYPE_CHECKING:
     from human3r.cli.run_report import Found
     from human3r.io.frame_source import FrameSource
 
 log = logging.getLogger(__name__)
-
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager
@@ -82,10 +82,7 @@ def stop_request() -> Iterator[Callable[[], bool]]:
     if threading.current_thread() is not threading.main_thread():
         yield lambda: False
         return
-    heard = set(_SIGNALS)
-    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
-        heard.discard(signal.SIGHUP)  # Started with nohup: it goes on.
-    before = {number: signal.signal(number, ask) for number in heard}
+    before = {number: signal.signal(number, ask) for number in ending_signals()}
     try:
         yield lambda: bool(asked)
     finally:

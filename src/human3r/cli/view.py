@@ -42,6 +42,10 @@ def run(args: argparse.Namespace) -> int:
     """
     if not 0 <= args.port <= 65535:
         raise InputError(f"--port is {args.port}; expected 0 to 65535.")
+    from human3r.export.open_result import find_result
+
+    find_result(args.result)
+    share = checked_share(args)
     try:
         from human3r.export.web import serve
     except ModuleNotFoundError as error:
@@ -57,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
             host=args.host,
             port=args.port,
             max_points=MAX_POINTS,
-            min_share=checked_share(args),
+            min_share=share,
             body_model=args.body_model,
             topic=args.topic,
             session=args.session,

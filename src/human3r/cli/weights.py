@@ -53,8 +53,19 @@ def add_force(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--force", action="store_true", help="replace a file that is there already")
 
 
+_EXPECTED = "weights as safetensors, a checkpoint of torch.save or a network's package"
+
+
 def _convert(args: argparse.Namespace) -> int:
     from human3r.checks import check_output_path
+    from human3r.errors import WeightsError
+    from human3r.file_kind import check_is_file
+
+    # Before PyTorch is loaded for seconds. A folder is where networks of a package go.
+    if not Path(args.target).is_dir():
+        check_output_path(args.target, args.source, may_replace=args.force)
+    expected = "a checkpoint of torch.save or a network's package"
+    check_is_file(Path(args.source), expected, WeightsError)
     from human3r.people.convert import convert_people_networks, is_people_package
 
     if is_people_package(args.source):
@@ -75,8 +86,15 @@ def _convert(args: argparse.Namespace) -> int:
 
 def _seeded(args: argparse.Namespace) -> int:
     from human3r.checks import check_output_path
+    from human3r.errors import WeightsError
+    from human3r.file_kind import check_is_file
+    from human3r.model.variants import VARIANTS
 
     target = check_output_path(args.target, args.network, may_replace=args.force)
+    if args.network not in VARIANTS:
+        check_is_file(
+            Path(args.network), f"{', '.join(VARIANTS)}, or a JSON manifest", WeightsError
+        )
     from human3r.model.weights_writer import write_seeded
 
     _show_written(write_seeded(args.network, target, args.seed, variant=args.variant))
@@ -84,6 +102,10 @@ def _seeded(args: argparse.Namespace) -> int:
 
 
 def _inspect(args: argparse.Namespace) -> int:
+    from human3r.errors import WeightsError
+    from human3r.file_kind import check_is_file
+
+    check_is_file(Path(args.file), _EXPECTED, WeightsError)
     from human3r.model.weights_inspection import describe_weights
     from human3r.people.graph import describe_network
 

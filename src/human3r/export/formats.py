@@ -130,8 +130,10 @@ def export(
         MissingExtraError: the format needs a package that is not installed.
         OutputError: not writable.
     """
+    from human3r.export.open_result import find_result, open_result
+
+    find_result(source)
     from human3r.export.clip import make_clip
-    from human3r.export.open_result import open_result
     from human3r.export.skin import load_skin
     from human3r.export.worlds import choose_world
 

@@ -7,10 +7,35 @@ from pathlib import Path
 import numpy as np
 
 from human3r.errors import InputError
-from human3r.export.bag_result import read_bag_result
 from human3r.export.result import Result, read_result
 from human3r.export.result_world import frames_of_one_world
-from human3r.io.sources import BAG_SUFFIXES, existing_path, is_bag_folder
+from human3r.file_kind import refuse_other_kinds
+from human3r.io.sources import BAG_SUFFIXES, is_bag_folder
+
+_PEOPLE = "people.npz"
+_EXPECTED = "the folder of a `human3r run` that saved people, or a bag with people in it"
+
+
+def find_result(path: str | Path) -> Path:
+    """The people.npz or the bag that a name means; nothing is read, and PyTorch not loaded.
+
+    Args:
+        path: as of ``open_result``.
+
+    Raises:
+        InputError: neither of them there.
+    """
+    path = Path(path).expanduser()
+    people = path if path.name == _PEOPLE else path / _PEOPLE
+    if people.is_file():
+        return people
+    if bag := _bag_of(path):
+        return bag
+    if not path.exists():
+        raise InputError(f"{path}: no such file or folder; expected {_EXPECTED}. Check the path.")
+    if path.is_file():
+        refuse_other_kinds(path, (), _EXPECTED, InputError)
+    raise InputError(f"{path}: has no people.npz and is no bag; expected {_EXPECTED}. Name that.")
 
 
 def open_result(
@@ -32,15 +57,12 @@ def open_result(
     Raises:
         InputError: none of these, damaged, or no such session or topic.
     """
-    path = existing_path(str(path))
-    people = path if path.name == "people.npz" else path / "people.npz"
-    if not people.is_file():
-        if bag := _bag_of(path):
-            return read_bag_result(bag, topic, session)
-        raise InputError(
-            f"{path}: has no people.npz and is no bag; expected the folder of a `human3r run` that "
-            "saved people, or a bag with people in it. Name that."
-        )
+    path = Path(path).expanduser()
+    people = find_result(path)
+    if people.name != _PEOPLE:
+        from human3r.export.bag_result import read_bag_result
+
+        return read_bag_result(people, topic, session)
     if topic is not None:
         raise InputError(f"{path}: --topic was given, but this is no bag. Leave it out.")
     result = read_result(people.parent)

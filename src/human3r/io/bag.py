@@ -20,8 +20,8 @@ from human3r.camera.calibration import (
     uses_p,
 )
 from human3r.errors import InputError
-from human3r.file_kind import BAGS, refuse_other_kinds
-from human3r.io.frame_source import FrameSource, Selection
+from human3r.file_kind import BAGS, kind_of, refuse_other_kinds
+from human3r.io.frame_source import Arrived, FrameSource, Selection
 from human3r.io.image_messages import family_of, rgb_from_message
 from human3r.io.stream_rules import stamp_ns_of
 from human3r.types import Frame
@@ -138,10 +138,23 @@ class BagSource(FrameSource):
             else:
                 yield connection, stamp_ns, data
 
-    def _decode(self, item: tuple[Connection, int, bytes], number: int) -> Frame:
-        connection, self.recorded_ns, data = item
-        what = f"{self.name}: frame {number}"
+    def _arrived(self, item: tuple[Connection, int, bytes], number: int) -> Arrived:
+        connection, recorded_ns, data = item
         message = self._message(connection, data)
+        is_stamped = self.selection.settings.input.stamp == "header"
+        stamp_ns = stamp_ns_of(message.header.stamp) if is_stamped else recorded_ns
+        frame_id = image_frame(message.header.frame_id)
+
+        def decode() -> tuple[Frame, str]:
+            frame = self._decoded(message, stamp_ns, f"{self.name}: frame {number}")
+            return self._calibrated(frame), self.family
+
+        return Arrived(number, stamp_ns, frame_id, recorded_ns, decode)
+
+    def _decode(self, item: tuple[Connection, int, bytes], number: int) -> Frame:
+        return self._arrived(item, number).frame
+
+    def _decoded(self, message: Any, stamp_ns: int, what: str) -> Frame:
         image = rgb_from_message(message, what, self.selection)
         frame_id = image_frame(message.header.frame_id)
         if not message.header.frame_id:
@@ -157,16 +170,11 @@ class BagSource(FrameSource):
             self._say_once("lens distortion is taken out of the images", logging.INFO)
         return Frame(
             found.without_distortion(image),
-            self._stamp_ns(message.header.stamp, policy.stamp),
+            stamp_ns,
             found.intrinsics,
             frame_id,
             found.raw_from_image,
         )
-
-    def _stamp_ns(self, stamp: Any, kind: str) -> int:
-        if kind == "receive":
-            return self.recorded_ns or 0
-        return stamp_ns_of(stamp)
 
     def _say_once(self, text: str, level: int = logging.WARNING) -> None:
         if text not in self._said:
@@ -200,23 +208,72 @@ def open_bag(path: Path) -> BagReader:
         InputError: no complete bag there.
     """
     try:
-        # Bags of older ROS 2 releases hold no definitions; sensor_msgs did not change since.
-        store = get_typestore(Stores.ROS2_HUMBLE)
-        reader = BagReader(_files_of(path), default_typestore=store)
-        reader.open()
+        return open_files(_files_of(path))
     except InputError:
         raise
     # Whatever a damaged bag makes of YAML, SQLite, struct and the decompressors.
     except Exception as error:
+        if path.is_dir() and (files := _readable_files(path, error)):
+            return open_files(files)
         expected = "a complete rosbag2 folder, .mcap, .db3 or ROS 1 .bag"
         if path.is_file():
             refuse_other_kinds(path, BAGS, expected, InputError)
+            _refuse_other_suffix(path)
         tool = "rosbag reindex" if path.suffix.lower() == ".bag" else "human3r bag repair"
         raise InputError(
             f"{path}: cannot be opened as a bag ({error}); expected {expected}. `{tool}` keeps "
             "what is in one that was cut off."
         ) from error
+
+
+def open_files(files: list[Path]) -> BagReader:
+    """Bags or storage files together, opened; raises whatever rosbags raises."""
+    # Bags of older ROS 2 releases hold no definitions; sensor_msgs did not change since.
+    reader = BagReader(files, default_typestore=get_typestore(Stores.ROS2_HUMBLE))
+    reader.open()
     return reader
+
+
+def _readable_files(folder: Path, trouble: Exception) -> list[Path]:
+    """Storage files of a folder that can be opened one by one, where all together cannot."""
+    files = _storage_files(folder)
+    found, said = [], []
+    for file in files:
+        try:
+            open_files([file]).close()
+            found.append(file)
+        # As in ``open_bag``.
+        except Exception as error:
+            said.append(f"{file.name} cannot be read ({error})")
+    if found:
+        log.warning(
+            "%s: %s; going on with %s. `human3r bag repair` keeps what is in files that were cut "
+            "off.",
+            folder,
+            "; ".join(said) or trouble,
+            ", ".join(file.name for file in found),
+        )
+    return found
+
+
+def _storage_files(folder: Path) -> list[Path]:
+    return sorted(one for one in folder.iterdir() if one.suffix.lower() in (".mcap", ".db3"))
+
+
+def _refuse_other_suffix(path: Path) -> None:
+    """Nothing, unless a bag is named as one of another storage.
+
+    Raises:
+        InputError: says how to name it.
+    """
+    suffixes = {"bag": ".mcap", "database": ".db3", "1": ".bag"}
+    kind = kind_of(path)
+    suffix = suffixes.get(kind.name, "") if kind else ""
+    if suffix and path.suffix.lower() != suffix:
+        raise InputError(
+            f"{path}: is {kind.what if kind else ''}; expected the name to say so. Rename it to "
+            f"{path.stem}{suffix}."
+        )
 
 
 def _files_of(path: Path) -> list[Path]:
@@ -227,7 +284,7 @@ def _files_of(path: Path) -> list[Path]:
     if not trouble:
         return [path]
     refuse_packed(sorted(path.iterdir()))
-    files = sorted(entry for entry in path.iterdir() if entry.suffix.lower() in (".mcap", ".db3"))
+    files = _storage_files(path)
     if not files:
         raise InputError(
             f"{path}: {trouble}, and no .mcap or .db3 file is beside it; expected a complete "

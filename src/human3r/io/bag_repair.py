@@ -18,6 +18,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import yaml
 from rosbags.interfaces import Connection, ConnectionExtRosbag2, MessageDefinition
 from rosbags.interfaces import MessageDefinitionFormat as Format
 from rosbags.rosbag2 import CompressionMode, StoragePlugin, Writer
@@ -33,10 +34,10 @@ from rosbags.rosbag2.storage_mcap import (
     write_record,
 )
 
-from human3r.atomic import output_errors
+from human3r.atomic import output_errors, whole_file
 from human3r.errors import InputError, OutputError
 from human3r.file_kind import refuse_other_kinds
-from human3r.io.bag import is_packed_message, metadata_trouble, open_bag, refuse_packed
+from human3r.io.bag import is_packed_message, metadata_trouble, open_files, refuse_packed
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +75,10 @@ def repair(path: Path) -> Repaired:
     if path.is_file():
         kinds = ("bag", "database")
         refuse_other_kinds(path, kinds, "an .mcap or .db3 file that was cut off", InputError)
-        return _repair_file(path)
+        one = _made_whole(path)
+        if one.was_whole:
+            raise InputError(f"{path}: has its index; expected a file without. It is whole.")
+        return Repaired(path, one.num_messages, len(one.connections), one.num_bytes_cut)
     if not path.exists():
         raise InputError(
             f"{path}: no such file or folder; expected a rosbag2, or the .part folder of a "
@@ -91,17 +95,39 @@ def repair(path: Path) -> Repaired:
             )
         with output_errors(metadata):
             metadata.replace(metadata.with_name("metadata.yaml.damaged"))
-    files = sorted(entry for entry in folder.iterdir() if entry.suffix in SUFFIXES)
-    repaired = [_repair_file(file, folder if len(files) == 1 else None) for file in files]
-    if len(files) > 1:
-        log.warning("%s: %d files; `ros2 bag reindex` writes metadata.yaml", folder, len(files))
-    total = Repaired(
+    contents = _contents_of(folder)
+    _write_metadata(folder, contents)
+    return Repaired(
         _named(path, folder),
-        sum(one.num_messages for one in repaired),
-        max(one.num_topics for one in repaired),
-        sum(one.num_bytes_cut for one in repaired),
+        sum(one.num_messages for one in contents),
+        len({connection.topic for one in contents for connection in one.connections}),
+        sum(one.num_bytes_cut for one in contents),
     )
-    return total
+
+
+def _contents_of(folder: Path) -> "list[_Contents]":
+    """What is in the storage files, made whole, by time; those without a message are left out.
+
+    Raises:
+        InputError: all of them are, or they are of two kinds.
+    """
+    contents, errors = [], []
+    for file in sorted(entry for entry in folder.iterdir() if entry.suffix in SUFFIXES):
+        try:
+            contents.append(_made_whole(file))
+        except InputError as error:
+            errors.append(error)
+    if not contents:
+        raise errors[0]
+    for error in errors:
+        log.warning("%s It is left out of the bag.", error)
+    if len({one.plugin for one in contents}) > 1:
+        names = ", ".join(one.path.name for one in contents)
+        raise InputError(
+            f"{folder}: holds {names}, each of which is whole now; expected files of one storage, "
+            "since a bag has one. Move the others into a folder of their own, and repair again."
+        )
+    return sorted(contents, key=lambda one: one.span_ns)
 
 
 def _is_whole(folder: Path) -> bool:
@@ -109,7 +135,7 @@ def _is_whole(folder: Path) -> bool:
     if metadata_trouble(folder) or not all(map(_has_an_end, folder.glob("*.mcap"))):
         return False
     try:
-        with closing(open_bag(folder)) as reader:
+        with closing(open_files([folder])) as reader:
             return sum(1 for _ in reader.messages()) == reader.message_count
     # Whatever a damaged bag makes of SQLite, struct and the decompressors.
     except Exception:
@@ -151,12 +177,37 @@ def _named(path: Path, folder: Path) -> Path:
     return wanted
 
 
-def _repair_file(path: Path, folder: Path | None = None) -> Repaired:
-    """Make a storage file whole, and write the metadata of its folder."""
+@dataclass
+class _Contents:
+    """What a storage file holds that is whole, or was made so."""
+
+    path: Path
+    plugin: StoragePlugin
+    connections: list[Connection]
+    """With the number of messages of each."""
+    span_ns: tuple[int, int]
+    is_packed: bool
+    """Whether messages are compressed one by one."""
+    num_bytes_cut: int = 0
+    was_whole: bool = False
+
+    @property
+    def num_messages(self) -> int:
+        """Of all topics."""
+        return sum(connection.msgcount for connection in self.connections)
+
+
+def _made_whole(path: Path) -> _Contents:
+    """A storage file, repaired where it has to be.
+
+    Raises:
+        InputError: nothing in it can be read.
+        OutputError: the disk refuses.
+    """
     repair_it = _repair_mcap if path.suffix == ".mcap" else _repair_sqlite
     try:
         with output_errors(path):
-            return repair_it(path, folder)
+            return repair_it(path)
     # A damaged file makes struct, the decompressors and SQLite raise nearly everything.
     except (struct.error, ValueError, KeyError, sqlite3.Error, UnicodeDecodeError) as error:
         raise InputError(
@@ -219,22 +270,20 @@ class _Chunk:
     """Of each channel: where its index is in the file."""
 
 
-def _repair_mcap(path: Path, folder: Path | None) -> Repaired:
+def _repair_mcap(path: Path) -> _Contents:
     size = path.stat().st_size
     with path.open("rb") as file:
         if file.read(len(_MAGIC)) != _MAGIC:
             raise ValueError("it does not begin as an MCAP file")
         found = _scan(file, size)
-    if found.is_whole and folder is None:
-        raise InputError(f"{path}: has its index; expected a file without. It is whole.")
     if not found.counts:
         raise ValueError("there is no whole message in it")
     cut = 0 if found.is_whole else size - found.end
     if not found.is_whole:
         _finish_mcap(path, found)
-    if folder is not None:
-        _write_metadata(folder, path, found)
-    return Repaired(folder or path, sum(found.counts.values()), len(found.channels), cut)
+    span_ns, is_whole = (found.start_ns, found.end_ns), found.is_whole
+    connections = _mcap_connections(found)
+    return _Contents(path, StoragePlugin.MCAP, connections, span_ns, found.is_packed, cut, is_whole)
 
 
 def _scan(file: BinaryIO, size: int) -> _Found:
@@ -359,8 +408,8 @@ def _finish_mcap(path: Path, found: _Found) -> None:
         writer.close(_VERSION, "")
 
 
-def _write_metadata(folder: Path, path: Path, found: _Found) -> None:
-    connections = [
+def _mcap_connections(found: _Found) -> list[Connection]:
+    return [
         Connection(
             number,
             channel.topic,
@@ -373,8 +422,6 @@ def _write_metadata(folder: Path, path: Path, found: _Found) -> None:
         )
         for number, channel in found.channels.items()
     ]
-    span = (found.start_ns, found.end_ns)
-    _close_writer(folder, path, StoragePlugin.MCAP, connections, span, found.is_packed)
 
 
 def _text(body: bytes, offset: int) -> tuple[str, int]:
@@ -404,7 +451,7 @@ def _channel(body: bytes) -> tuple[int, int, str, str, bytes]:
 # -- SQLite and metadata ---------------------------------------------------------------------------
 
 
-def _repair_sqlite(path: Path, folder: Path | None) -> Repaired:
+def _repair_sqlite(path: Path) -> _Contents:
     size = path.stat().st_size
     # Opening it to write rolls back what was not committed.
     connection = sqlite3.connect(f"file:{path}?mode=rw", uri=True)
@@ -433,10 +480,8 @@ def _repair_sqlite(path: Path, folder: Path | None) -> Repaired:
         )
         for number, name, kind, form, qos in topics
     ]
-    if folder is not None:
-        span = (start_ns, end_ns)
-        _close_writer(folder, path, StoragePlugin.SQLITE3, connections, span, is_packed)
-    return Repaired(folder or path, count, len(topics), max(0, size - path.stat().st_size))
+    cut = max(0, size - path.stat().st_size)
+    return _Contents(path, StoragePlugin.SQLITE3, connections, (start_ns, end_ns), is_packed, cut)
 
 
 class _Closed:
@@ -451,23 +496,50 @@ class _Closed:
     abort = close
 
 
-def _close_writer(
-    folder: Path,
-    path: Path,
-    plugin: StoragePlugin,
-    connections: list[Connection],
-    span_ns: tuple[int, int],
-    is_packed: bool,
-) -> None:
-    """metadata.yaml, by rosbags' own writer."""
+def _write_metadata(folder: Path, contents: list[_Contents]) -> None:
+    """metadata.yaml, by rosbags' own writer; of several files with a list of them all."""
+    first, metadata = contents[0], folder / "metadata.yaml"
+    is_packed = any(one.is_packed for one in contents)
     writer: Any = Writer(folder.with_name(folder.name + ".unused"), version=_VERSION,
-                         storage_plugin=plugin)  # fmt: skip
+                         storage_plugin=first.plugin)  # fmt: skip
     writer.compression_mode = CompressionMode.MESSAGE if is_packed else CompressionMode.NONE
     writer.compression_format = "zstd" if is_packed else ""
-    writer.path, writer.metapath = folder, folder / "metadata.yaml"
-    writer.storage = _Closed(path)
-    writer.connections = connections
-    writer.counts = {connection.id: connection.msgcount for connection in connections}
-    writer.min_timestamp, writer.max_timestamp = span_ns
+    writer.path, writer.metapath = folder, metadata
+    writer.storage = _Closed(first.path)
+    writer.connections = _together(contents)
+    writer.counts = {connection.id: connection.msgcount for connection in writer.connections}
+    writer.min_timestamp = min(one.span_ns[0] for one in contents)
+    writer.max_timestamp = max(one.span_ns[1] for one in contents)
     writer.set_custom_data("repaired_by", "human3r bag repair")
-    writer.close()
+    with output_errors(metadata):
+        writer.close()
+        if len(contents) > 1:
+            _list_files(metadata, contents)
+
+
+def _together(contents: list[_Contents]) -> list[Connection]:
+    """One connection per topic and type, with the messages of all files."""
+    found: dict[tuple[str, str], Connection] = {}
+    for connection in (connection for one in contents for connection in one.connections):
+        key = connection.topic, connection.msgtype
+        before = found[key].msgcount if key in found else 0
+        like = found.get(key, connection._replace(id=len(found) + 1))
+        found[key] = like._replace(msgcount=before + connection.msgcount)
+    return list(found.values())
+
+
+def _list_files(metadata: Path, contents: list[_Contents]) -> None:
+    document = yaml.safe_load(metadata.read_text(encoding="utf-8"))
+    information = document["rosbag2_bagfile_information"]
+    information["relative_file_paths"] = [one.path.name for one in contents]
+    information["files"] = [
+        {
+            "path": one.path.name,
+            "starting_time": {"nanoseconds_since_epoch": one.span_ns[0]},
+            "duration": {"nanoseconds": one.span_ns[1] - one.span_ns[0]},
+            "message_count": one.num_messages,
+        }
+        for one in contents
+    ]
+    with whole_file(metadata) as file:
+        file.write(yaml.safe_dump(document, sort_keys=False).encode("utf-8"))

@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from human3r.errors import InputError
+from human3r.file_kind import kind_of
 from human3r.io.frame_source import Reduction, Selection
 
 log = logging.getLogger(__name__)
@@ -124,15 +125,21 @@ def _opened(data: Path | BinaryIO, what: str, selection: Selection) -> Iterator[
         ) from error
     # Damaged data make Pillow's decoders raise nearly everything.
     except Exception as error:
+        said = _in_words(error, data)
         raise InputError(
-            f"{what}: damaged, or cannot be read as an image ({_in_words(error)}); expected a "
+            f"{what}: damaged, or cannot be read as an image ({said}); expected a "
             "complete PNG, JPEG, BMP, WebP, TIFF or PPM. Check the file, or the link to the camera."
         ) from error
 
 
-def _in_words(error: Exception) -> str:
+def _in_words(error: Exception, data: Path | BinaryIO) -> str:
     """Pillow names the object it could not identify, which tells a user nothing."""
-    return "of no known kind" if isinstance(error, UnidentifiedImageError) else str(error)
+    if not isinstance(error, UnidentifiedImageError):
+        return str(error)
+    if isinstance(data, Path):
+        kind = kind_of(data)
+        return "of no known kind" if kind is None else f"it is {kind.what}"
+    return "of no known kind" if data.seek(0, io.SEEK_END) else "it has no data"
 
 
 def _check_depth(image: Image.Image, what: str) -> None:

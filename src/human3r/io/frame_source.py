@@ -3,9 +3,9 @@
 import itertools
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, cached_property
 from types import TracebackType
 from typing import Any
 
@@ -218,7 +218,8 @@ class FrameSource(ABC):
 
     def _delivered(self) -> Iterator[Frame]:
         self.left_out = LeftOut()
-        stream = _Stream(self.name, self.selection, self.left_out)
+        may_skip = self.skips_damaged and not self.selection.is_strict
+        stream = _Stream(self.name, self.selection, self.left_out, may_skip)
         for count, arrived in enumerate(self._sifted(stream), 1):
             self.recorded_ns = arrived.recorded_ns
             yield arrived.frame
@@ -226,24 +227,27 @@ class FrameSource(ABC):
                 break
         stream.finish()
 
-    def _sifted(self, stream: "_Stream") -> "Iterator[_Arrived]":
+    def _sifted(self, stream: "_Stream") -> "Iterator[Arrived]":
         sizes = _OddSizes(stream) if self.skips_odd_sizes else None
         for number, item in enumerate(self._items()):
             if number % self.selection.every:
                 continue
             try:
-                frame = self._calibrated(self._decode(item, number))
+                arrived = self._arrived(item, number)
             except InputError as error:
-                if not self.skips_damaged or self.selection.is_strict:
-                    raise
                 stream.damaged(error)
                 continue
-            arrived = _Arrived(frame, number, self.family, self.recorded_ns)
             for one in sizes.sift(arrived) if sizes else (arrived,):
                 yield from stream.sift(one)
         if sizes:
             sizes.finish()
         yield from stream.rest()
+
+    def _arrived(self, item: Any, number: int) -> "Arrived":
+        """An item, decoded at once; messages are judged by their headers first, as by the node."""
+        decoded = self._calibrated(self._decode(item, number)), self.family
+        frame = decoded[0]
+        return Arrived(number, frame.stamp_ns, frame.frame_id, None, lambda: decoded)
 
     def _calibrated(self, frame: Frame) -> Frame:
         camera = self.selection.camera
@@ -276,99 +280,135 @@ class FrameSource(ABC):
         """The frame of one item; raises InputError when it cannot be one."""
 
 
-@dataclass(frozen=True)
-class _Arrived:
-    """A decoded frame on its way through the stream rules."""
+@dataclass
+class Arrived:
+    """A frame on its way through the stream rules."""
 
-    frame: Frame
     number: int
     """Of the item in the source."""
-    family: str
+    stamp_ns: int
+    frame_id: str
     recorded_ns: int | None
     """Set for messages, whose headers are judged as the node judges them."""
+    decode: Callable[[], tuple[Frame, str]]
+    """The frame and its kind of encoding; raises InputError when it cannot be one."""
+    begins_session: bool = False
+
+    @cached_property
+    def decoded(self) -> tuple[Frame, str]:
+        """What ``decode`` gives, decoded once."""
+        return self.decode()
+
+    @property
+    def frame(self) -> Frame:
+        """The frame as it is delivered."""
+        frame = self.decoded[0]
+        return replace(frame, begins_session=True) if self.begins_session else frame
 
 
 class _Stream:
     """Applies the stream rules of the node to a source and counts what was left out."""
 
-    def __init__(self, name: str, selection: Selection, left_out: LeftOut) -> None:
+    def __init__(self, name: str, selection: Selection, left_out: LeftOut, may_skip: bool) -> None:
         self._name = name
         self._settings = selection.settings
         self.is_strict = selection.is_strict
+        self._may_skip = may_skip
         self._left_out = left_out
         self._rules = StreamRules()
-        self._held: _Arrived | None = None
+        self._held: Arrived | None = None
         self._count = self._sessions = 0
         self._problem: InputError | None = None
 
-    def sift(self, arrived: _Arrived) -> Iterator[_Arrived]:
-        """What can be delivered now; a frame whose stamp leaps waits for its successor."""
+    def sift(self, arrived: Arrived) -> Iterator[Arrived]:
+        """What can be delivered now; a frame whose stamp leaps waits for its successor.
+
+        Raises:
+            InputError: a frame that cannot be decoded, where none may be left out.
+        """
         held, self._held = self._held, None
         if held is not None:
-            if self._rules.confirms(arrived.frame.stamp_ns, held.frame.stamp_ns):
-                yield self._accepted(held, self._judge(held))
+            if self._rules.confirms(arrived.stamp_ns, held.stamp_ns):
+                yield from self._accepted(held, self._judge(held))
             else:
                 self._leave_out(held, "far from those before and after it, so it is wrong")
         verdict = self._judge(arrived)
         if verdict.is_leap:
             self._held = arrived
         elif verdict.outcome == "processed":
-            yield self._accepted(arrived, verdict)
+            yield from self._accepted(arrived, verdict)
         elif verdict.outcome == "rejected":
             what = f"{self._name}: frame {arrived.number}"
-            self.damaged(InputError(f"{what}: {verdict.message}"))
+            self._unusable(InputError(f"{what}: {verdict.message}"))
         elif verdict.outcome == "dropped_order":
             self._leave_out(arrived, "not newer than that of the frame before it", verdict.message)
 
-    def rest(self) -> Iterator[_Arrived]:
+    def rest(self) -> Iterator[Arrived]:
         """What waited for a successor that does not come."""
         if self._held is not None:
-            yield self._accepted(self._held, self._judge(self._held))
+            yield from self._accepted(self._held, self._judge(self._held))
 
-    def _judge(self, arrived: _Arrived) -> Verdict:
-        frame, settings = arrived.frame, self._settings
+    def _judge(self, arrived: Arrived) -> Verdict:
+        settings = self._settings
         if arrived.recorded_ns is None:
-            return self._rules.judge_order(frame.stamp_ns, settings)
+            return self._rules.judge_order(arrived.stamp_ns, settings)
         arrival_s = arrived.recorded_ns * 1e-9
-        return self._rules.judge(frame.stamp_ns, frame.frame_id, arrival_s, None, settings)
+        return self._rules.judge(arrived.stamp_ns, arrived.frame_id, arrival_s, None, settings)
 
-    def _accepted(self, arrived: _Arrived, verdict: Verdict) -> _Arrived:
-        frame, k = arrived.frame, arrived.frame.intrinsics
+    def _accepted(self, arrived: Arrived, verdict: Verdict) -> Iterator[Arrived]:
+        try:
+            frame, family = arrived.decoded
+        except InputError as error:
+            self.damaged(error)
+            return
         height, width = frame.image.shape[:2]
+        k = frame.intrinsics
         focal = k and (k.fx, k.fy, k.cx, k.cy)
-        shape = StreamShape(width, height, arrived.family, frame.frame_id, focal)
+        shape = StreamShape(width, height, family, frame.frame_id, focal)
         changed = self._rules.accept(frame.stamp_ns, (arrived.recorded_ns or 0) * 1e-9, shape)
         self._count += 1
-        if not (verdict.reset or changed):
-            return arrived
+        if verdict.reset or changed:
+            arrived.begins_session = True
+            self._begins(arrived.number, verdict, shape)
+        yield arrived
+
+    def _begins(self, number: int, verdict: Verdict, shape: StreamShape) -> None:
+        """Say why a session begins, the first time."""
         self._sessions += 1
         if self._sessions == 1:
-            reason = verdict.message or (
-                f"it is {width}x{height} {arrived.family} of {frame.frame_id!r}, unlike those "
-                "before it, so a new session begins."
-            )
-            log.warning("%s: frame %d: %s", self._name, arrived.number, reason)
-        return replace(arrived, frame=replace(frame, begins_session=True))
+            seen = f"{shape.width_px}x{shape.height_px} {shape.family} of {shape.frame_id!r}"
+            unlike = f"it is {seen}, unlike those before it, so a new session begins."
+            reason = verdict.message or unlike
+            log.warning("%s: frame %d: %s", self._name, number, reason)
 
-    def _leave_out(self, arrived: _Arrived, why: str, advice: str = "") -> None:
+    def _leave_out(self, arrived: Arrived, why: str, advice: str = "") -> None:
         self._left_out.late += 1
         if self._left_out.late == 1:
             log.warning(
                 "%s: frame %d has stamp %d ns, %s; such frames are left out%s",
                 self._name,
                 arrived.number,
-                arrived.frame.stamp_ns,
+                arrived.stamp_ns,
                 why,
                 # Without a message there is no driver to look at, and no time of recording.
                 f". {advice}" if advice and arrived.recorded_ns is not None else "",
             )
 
     def damaged(self, error: InputError) -> None:
-        """Count a frame that cannot be used."""
+        """Count a frame that cannot be read.
+
+        Raises:
+            InputError: none may be left out.
+        """
+        if not self._may_skip:
+            raise error
+        self._unusable(error)
+
+    def _unusable(self, error: InputError) -> None:
         self._left_out.unreadable += 1
         self._say(error)
 
-    def odd_size(self, arrived: _Arrived, size_px: tuple[int, int]) -> None:
+    def odd_size(self, arrived: Arrived, size_px: tuple[int, int]) -> None:
         """Count a frame whose size is not that of its neighbours.
 
         Raises:
@@ -418,9 +458,9 @@ class _OddSizes:
     def __init__(self, stream: _Stream) -> None:
         self._stream = stream
         self._size_px: tuple[int, int] | None = None
-        self._held: _Arrived | None = None
+        self._held: Arrived | None = None
 
-    def sift(self, arrived: _Arrived) -> tuple[_Arrived, ...]:
+    def sift(self, arrived: Arrived) -> tuple[Arrived, ...]:
         """What can be delivered now; a frame of another size waits for its successor."""
         size_px = arrived.frame.image.shape[1::-1]
         held, self._held = self._held, None

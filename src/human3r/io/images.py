@@ -1,7 +1,6 @@
 """Image folders, lists of images and single images."""
 
 import itertools
-import logging
 import re
 from collections.abc import Iterator, Sequence
 from decimal import Decimal, InvalidOperation
@@ -11,8 +10,6 @@ from human3r.errors import InputError
 from human3r.io.encoded import ImageFiles
 from human3r.io.frame_source import FrameSource, Selection
 from human3r.types import Frame
-
-log = logging.getLogger(__name__)
 
 DEFAULT_RATE_HZ = 10.0
 """Rate assumed for images that say nothing about time."""
@@ -42,9 +39,6 @@ class ImageFolderSource(FrameSource):
         folder = paths[0] if len(paths) == 1 else paths[0].parent
         super().__init__(folder.resolve().name or str(folder), selection)
         self._paths = paths if len(paths) > 1 else _image_paths(folder)
-        for path in self._paths:
-            if path.suffix.lower() in PHONE_SUFFIXES:
-                raise InputError(_to_be_converted(path))
         self._files = ImageFiles(selection, self.name)
         self._stamps_ns = _stamps_ns(folder, self._paths, selection.rate_hz)
         span_ns = self._stamps_ns[-1] - self._stamps_ns[0]
@@ -59,15 +53,18 @@ class ImageFolderSource(FrameSource):
 
     def _decode(self, item: tuple[Path, int], number: int) -> Frame:
         path, stamp_ns = item
+        if path.suffix.lower() in PHONE_SUFFIXES:
+            raise InputError(_to_be_converted(path))
         return Frame(self._files.read(path), stamp_ns)
 
 
 def _to_be_converted(path: Path) -> str:
+    kind = path.suffix[1:].upper()
     return (
-        f"{path}: a {path.suffix[1:].upper()} picture, as phones take them; expected JPEG, PNG or "
-        "another kind that needs no further decoder. Convert it (Linux: heif-convert IN OUT.jpg; "
-        "macOS: sips -s format jpeg IN --out OUT.jpg), or let the phone save JPEG (iPhone: "
-        "Settings, Camera, Formats, Most Compatible)."
+        f"{path}: a picture of the kind {kind}, as phones take them; expected JPEG, PNG or another "
+        "kind that needs no further decoder. Convert it (Linux: heif-convert IN OUT.jpg; macOS: "
+        "sips -s format jpeg IN --out OUT.jpg), or let the phone save JPEG (iPhone: Settings, "
+        "Camera, Formats, Most Compatible)."
     )
 
 
@@ -75,12 +72,8 @@ def _image_paths(path: Path) -> list[Path]:
     if path.is_file():
         return [path]
     entries = [e for e in path.iterdir() if not e.name.startswith(".") and e.is_file()]
-    paths = [entry for entry in entries if entry.suffix.lower() in SUFFIXES]
-    of_phones = [entry for entry in entries if entry.suffix.lower() in PHONE_SUFFIXES]
-    if of_phones and not paths:
-        raise InputError(_to_be_converted(of_phones[0]))
-    if of_phones:
-        log.warning("%d images are left out: %s", len(of_phones), _to_be_converted(of_phones[0]))
+    # Those of phones too: they are left out and counted as others that cannot be read.
+    paths = [entry for entry in entries if entry.suffix.lower() in (*SUFFIXES, *PHONE_SUFFIXES)]
     if not paths:
         raise InputError(
             f"{path}: no image in this folder; expected files such as {', '.join(SUFFIXES[:3])}. "

@@ -144,7 +144,7 @@ class StreamRules:
                 message=f"image of {_seconds(stamp_ns)} is {age_ns / SECOND_NS:.3f} s old; "
                 f"input.max_age_s is {limit_s} s. {advice}",
             )
-        verdict = self.judge_order(stamp_ns, settings, is_clocked=now_ns is not None)
+        verdict = self.judge_order(stamp_ns, settings, now_ns)
         if verdict.outcome == "processed" and age_ns is not None and age_ns < -_FUTURE_WARNING_NS:
             ahead = (
                 f"image stamp {_seconds(stamp_ns)} is {-age_ns / SECOND_NS:.3f} s ahead of this "
@@ -183,14 +183,14 @@ class StreamRules:
         return last_ns is None or abs(stamp_ns - held_ns) < abs(stamp_ns - last_ns)
 
     def judge_order(
-        self, stamp_ns: int, settings: Settings, *, is_clocked: bool = False
+        self, stamp_ns: int, settings: Settings, clock_ns: int | None = None
     ) -> Verdict:
         """The verdict on a stamp alone, for frames that come without a header.
 
         Args:
             stamp_ns: of the frame.
             settings: limits.
-            is_clocked: the stamp has been compared with a clock that agrees.
+            clock_ns: of a clock that agrees with the stamp; None: there is none.
         """
         if self._last_ns is None:
             return Verdict()
@@ -202,7 +202,8 @@ class StreamRules:
                 message=f"stamps jumped back by {-dt_ns / SECOND_NS:.3f} s, from "
                 f"{_seconds(self._last_ns)} to {_seconds(stamp_ns)}; expected increasing stamps, "
                 "so a new session begins. Nothing to do if a recording was restarted.",
-                is_leap=True,
+                # Where the clock says that the last stamp was wrong, none has to be waited for.
+                is_leap=clock_ns is None or self._last_ns <= clock_ns + _FUTURE_WARNING_NS,
             )
         if dt_ns == 0:
             return Verdict(
@@ -214,13 +215,13 @@ class StreamRules:
         if dt_ns < 0:
             return Verdict(
                 "dropped_order",
-                message=f"image stamp is {-dt_ns / SECOND_NS:.6f} s before the last accepted one; "
+                message=f"image stamp is {-dt_ns / SECOND_NS:.9f} s before the last accepted one; "
                 "expected increasing stamps. Check that only one publisher sends this stream.",
             )
         rate_hz = settings.input.max_rate_hz
         if rate_hz > 0 and dt_ns < (1.0 - _RATE_SLACK) * SECOND_NS / rate_hz:
             return Verdict("dropped_rate", message=f"faster than input.max_rate_hz {rate_hz}.")
-        is_leap = dt_ns > _LEAP_NS and not is_clocked
+        is_leap = dt_ns > _LEAP_NS and clock_ns is None
         gap_s = settings.session.gap_reset_s
         if gap_s > 0 and dt_ns > gap_s * SECOND_NS:
             return Verdict(

@@ -33,6 +33,8 @@ _SCALE_STDDEV, _DEPTH_STDDEV = 0.05, 0.1
 as on held-out sequences of the synthetic world (docs/refine.md)."""
 _LOOKED_AT = 10
 """Frames whose confidence is looked at."""
+_TIMES = ("seconds", "rate_hz", "stages_ms")
+"""Of summary.json."""
 _AGAIN = "Run `human3r run` again."
 _FRAME_KEYS = (
     *("depth", "has_scene", "person_probability", "intrinsics", "image", "world_from_camera"),
@@ -113,7 +115,7 @@ def _has_depth_network(folder: Path) -> bool:
     """Whether the scene is from the network that tells depth over the focal length."""
     file = folder / "summary.json"
     summary = json.loads(file.read_text("utf-8")) if file.is_file() else {}
-    return "depth" in summary.get("stages_ms", {})
+    return "depth" in summary.get("stages_ms", summary.get("stages", {}))
 
 
 def _depth_stddev(files: tuple[Path, ...]) -> float:
@@ -210,7 +212,11 @@ def write_refined(folder: Path, source: Source, refined: Refined, report: dict[s
     summary_file = source.result.folder / "summary.json"
     summary = json.loads(summary_file.read_text("utf-8")) if summary_file.is_file() else {}
     path_m = float(np.linalg.norm(np.diff(poses[:, :3, 3], axis=0), axis=1).sum())
+    # How long the run took says nothing of this folder, and is another number every time.
+    stages = summary.get("stages_ms", summary.get("stages", {}))
+    summary = {name: value for name, value in summary.items() if name not in _TIMES}
     summary |= {"made_by": "human3r refine", "camera_path_m": round(path_m, 6)}
+    summary["stages"] = sorted(stages)
     summary["files"] = sorted([p.name for p in folder.iterdir()] + ["summary.json"])
     _write_json(folder / "summary.json", summary)
 

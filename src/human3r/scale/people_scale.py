@@ -24,6 +24,7 @@ _FAR_APART = 2.5
 _PERSON_PROBABILITY = 0.5
 _MIN_PIXELS = 20
 _MIN_FRAMES = 5
+_PATIENCE_FRAMES = 3 * _MIN_FRAMES
 _WINDOW_NS = 30_000_000_000
 _MAX_FRAMES, _MAX_TRACKS = 200, 32
 _INDEPENDENT_NS = 1_000_000_000
@@ -41,25 +42,33 @@ class PeopleScale:
     def __init__(self) -> None:
         self.last_votes: dict[int, float] = {}
         self._votes: dict[int, deque[tuple[int, float]]] = {}
+        self._num_frames = 0
 
     def forget(self) -> None:
         """A new world: what was measured of the old one says little about it."""
         self._votes.clear()
+        self._num_frames = 0
 
     def update(self, raw: FrameEstimate) -> Guess:
         """What is known after a frame: people in metres, points in the scene's unit."""
         self.last_votes = person_votes(raw)
+        self._num_frames += 1
         for track_id, vote in self.last_votes.items():
             votes = self._votes.setdefault(track_id, deque(maxlen=_MAX_FRAMES))
             votes.append((raw.stamp_ns, vote))
         self._drop_old(raw.stamp_ns)
         tracks = [votes for votes in self._votes.values() if len(votes) >= _MIN_FRAMES]
+        samples = sum(map(len, self._votes.values()))
+        # Whoever was there from the beginning on is missed only after a while.
+        if not tracks and self._num_frames < _PATIENCE_FRAMES:
+            return Guess(samples=samples)
         if not tracks:
             return Guess(
-                samples=sum(map(len, self._votes.values())),
+                samples=samples,
                 trouble=f"no person was compared with the scene in {_MIN_FRAMES} frames of the "
                 f"last {_WINDOW_NS // 1_000_000_000} s; expected one person at least. {_REMEDY}",
             )
+        self._num_frames = _PATIENCE_FRAMES
         middle = combined([_track_middle(votes) for votes in tracks])
         samples = sum(map(len, tracks))
         return judged(math.exp(middle.value), middle.stddev, samples, _WHAT, _REMEDY)

@@ -29,6 +29,19 @@ class CommandParser(argparse.ArgumentParser):
             self.error(f"unrecognized arguments: {' '.join(unknown)}")
         return found, unknown
 
+    def _get_values(self, action: Any, arg_strings: list[str]) -> Any:
+        """As argparse; an empty name, of a script's variable that is not set, is refused.
+
+        ``Path("")`` would be the folder at hand, and "no such file" would name nothing.
+        """
+        is_command = action.nargs in (argparse.PARSER, argparse.REMAINDER)
+        is_name = not action.option_strings and not is_command
+        if is_name and any(not word.strip() for word in arg_strings):
+            raise argparse.ArgumentError(
+                action, "the name is empty; is a variable of your script not set?"
+            )
+        return super()._get_values(action, arg_strings)  # pyright: ignore[reportAttributeAccessIssue]
+
     def error(self, message: str) -> NoReturn:
         """Print usage, message and what was probably meant; exit with 2."""
         super().error("; ".join([message, *self._hints(message)]))

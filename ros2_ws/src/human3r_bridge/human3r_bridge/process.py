@@ -1,7 +1,6 @@
 """The bridge in a process of its own: command line, signals, executor, exit code."""
 
 import argparse
-import signal
 import sys
 from collections.abc import Sequence
 
@@ -14,10 +13,9 @@ from rclpy.signals import SignalHandlerOptions
 
 from human3r.errors import Human3RError
 from human3r.setting import CommandParser
+from human3r.stopping import ending_signals
 from human3r_bridge import parameters
 from human3r_bridge.node import NODE_NAME, BridgeNode
-
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def run(args: Sequence[str], overrides: list[Parameter] | None = None) -> int:
@@ -33,7 +31,7 @@ def run(args: Sequence[str], overrides: list[Parameter] | None = None) -> int:
     end_with_launch()
     # Our own signal handling: the library's would close the context before the last messages.
     rclpy.init(args=list(args), signal_handler_options=SignalHandlerOptions.NO)
-    stop = stop_on(_SIGNALS)
+    stop = stop_on(ending_signals())
     try:
         node = BridgeNode(overrides=overrides)
     except Human3RError as error:
@@ -73,5 +71,5 @@ def main(argv: Sequence[str] | None = None) -> int:
         return FAILED
     code = run(args, overrides)
     if argv is None:
-        ignore(_SIGNALS)
+        ignore(ending_signals())
     return code

@@ -294,6 +294,21 @@ sys.exit(process.main())
 """
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_the_bridge_ends_in_order_when_its_terminal_is_closed(bridge_domain, number):
+    bridge = subprocess.Popen(
+        [sys.executable, "-m", "human3r_bridge"],
+        env=bridge_domain, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        assert "publishes markers" in bridge.stdout.readline()
+        bridge.send_signal(number)
+        assert bridge.wait(30) == 0
+    finally:
+        bridge.kill()
+        bridge.stdout.close()
+
+
 def test_another_ctrl_c_while_the_interpreter_ends_does_no_harm(bridge_domain):
     bridge = subprocess.Popen(
         [sys.executable, "-c", LATE_SIGNAL], env=bridge_domain, stdout=subprocess.PIPE, text=True

@@ -2,7 +2,6 @@
 
 import shutil
 import sqlite3
-import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,7 @@ from human3r_ros.ros_api import is_lite
 _VERSION = 8
 """Metadata version: the newest that Humble's `ros2 bag` reads as well as Jazzy's."""
 
-_SYNC_S = 1.0
+_SYNC_NS = 1_000_000_000
 
 # What SQLite, the file system and rosbags raise when a disk is full or gone.
 _WRITE_ERRORS = (OSError, sqlite3.Error, WriterError)
@@ -37,8 +36,8 @@ _WRITE_ERRORS = (OSError, sqlite3.Error, WriterError)
 class BagFile:
     """Writes serialised messages; nothing exists at ``path`` before ``finish`` or ``keep``.
 
-    The bag grows in ``<path>.part/``; at most the last second of it is lost when the process is
-    killed, and `human3r bag repair` makes it whole. To be used from one thread only.
+    The bag grows in ``<path>.part/``; at most the last second of the recording is lost when the
+    process is killed, and `human3r bag repair` makes it whole. To be used from one thread only.
 
     Args:
         path: folder of the finished bag.
@@ -53,7 +52,7 @@ class BagFile:
         self._part = path.with_name(path.name + ".part")
         self.num_messages = 0
         self._is_kept = False
-        self._sync_due_s = time.monotonic() + _SYNC_S
+        self._synced_ns: int | None = None
         refuse_existing(path)
         if self._part.exists():
             raise OutputError(
@@ -107,8 +106,12 @@ class BagFile:
         try:
             self._writer.write(connection, received_ns, cdr)
             self.num_messages += 1
-            if time.monotonic() > self._sync_due_s:
+            # By the time of messages: the same messages make the same file.
+            if self._synced_ns is None:
+                self._synced_ns = received_ns
+            elif abs(received_ns - self._synced_ns) >= _SYNC_NS:
                 self._sync()
+                self._synced_ns = received_ns
         except _WRITE_ERRORS as error:
             raise self._cannot_write(error) from error
 
@@ -131,7 +134,6 @@ class BagFile:
             storage.bio.flush()
         else:
             storage.conn.commit()  # pyright: ignore[reportAttributeAccessIssue, reportOptionalMemberAccess]
-        self._sync_due_s = time.monotonic() + _SYNC_S
 
     def finish(self, notes: dict[str, str]) -> None:
         """Complete the bag and give it its name.

@@ -3,7 +3,6 @@
 The conversion is the node's own, so bag and node cannot disagree.
 """
 
-import logging
 from contextlib import suppress
 from importlib import import_module
 from importlib.util import find_spec
@@ -27,8 +26,6 @@ from human3r_ros.qos import TF_INPUT
 from human3r_ros.status import FrameReport
 from human3r_ros.transforms import FrameTree
 from human3r_ros.worker import Counters
-
-log = logging.getLogger(__name__)
 
 NODE_NAME = "/human3r"
 """Topics in the bag are those of a node of this name."""
@@ -87,8 +84,8 @@ class BagResults:
 
     def abort(self) -> None:
         with suppress(Exception):
-            if kept := self._bag.keep():
-                log.warning(kept)
+            # Without a word: it goes with its folder when no frame was finished.
+            self._bag.keep()
             self._bag.discard()
 
     def _status(self, frame: Frame, estimate: FrameEstimate, humans: int) -> Any:

@@ -163,6 +163,9 @@ class FrameFilter:
             report.frame_id = frame_id
         stamp_ns = self._stamp_ns(message, arrival, settings)
         now_ns = None if self._is_simulated() else self._now_ns()
+        if now_ns is not None and self._held is not None and self._held.arrival is arrival:
+            # Its age is not what it waited here for its successor.
+            now_ns = min(now_ns, arrival.receive_ns)
         if is_stamp(stamp_ns):
             report.stamp_ns = stamp_ns
             report.age_taken_s = math.nan if now_ns is None else (now_ns - stamp_ns) * 1e-9

@@ -20,6 +20,7 @@ from human3r.camera.calibration import CalibrationCache, uses_p
 from human3r.config import Settings
 from human3r_ros import qos
 from human3r_ros.diagnostics.facts import InputFacts
+from human3r_ros.outputs import made_by_human3r
 from human3r_ros.robot_sources import COMPRESSED_SUFFIXES, DepthImages
 from human3r_ros.transforms import FrameTree, needs_tf
 from human3r_ros.worker import Arrival, CountedStream
@@ -197,7 +198,7 @@ class Inputs:
             topic
             for topic, types in self._node.get_topic_names_and_types()
             if {_RAW, _COMPRESSED} & set(types)
-            and not topic.startswith(f"{self._node.get_fully_qualified_name()}/")
+            and not topic.startswith(made_by_human3r(self._node))
             and self._node.count_publishers(topic)
         ]
         there = (
@@ -319,13 +320,13 @@ class CameraInfoInput:
 
     def in_words(self) -> str:
         """The topic, whether it has a publisher, and other topics with calibrations."""
-        own = f"{self._node.get_fully_qualified_name()}/"
+        made = made_by_human3r(self._node)
         others = sorted(
             name
             for name, kinds in self._node.get_topic_names_and_types()
             if _TYPE in kinds
             and name != self.topic
-            and not name.startswith(own)
+            and not name.startswith(made)
             and self._node.count_publishers(name)
         )
         is_published = self._node.count_publishers(self.topic)

@@ -266,7 +266,7 @@ class Human3RNode(LifecycleNodeMixin, Node):
                 0.1, self._handle_fault, callback_group=self.lifecycle_group, clock=steady
             )
         ]
-        self._network = _describe(pipeline)
+        self._network = _describe(pipeline, self._settings)
         # What is there by now stays: half a million objects, and whenever the collector looks at
         # all of them every thread waits 0.2 s.
         gc.collect()
@@ -462,14 +462,18 @@ def _load(settings: Settings, tracker: Tracker):
     return pipeline
 
 
-def _describe(pipeline) -> str:
+def _describe(pipeline, settings: Settings) -> str:
+    from human3r.model.default import default_weights_path
     from human3r.model.variants import VARIANTS
+    from human3r.model.weights_file import read_index
 
     network = pipeline.network
     known = (name for name, config in VARIANTS.items() if config == network.config)
     millions = sum(p.numel() for p in network.parameters()) / 1e6
     precision = str(network.compute_dtype).removeprefix("torch.")
+    header = read_index(settings.model.weights or default_weights_path()).header
+    untrained = " (untrained)" if header is not None and header.seed is not None else ""
     return (
-        f"{next(known, 'unnamed variant')}, {millions:.0f} M parameters on {network.device} in "
-        f"{precision}, body {pipeline.body_model.name}"
+        f"{next(known, 'unnamed variant')}{untrained}, {millions:.0f} M parameters on "
+        f"{network.device} in {precision}, body {pipeline.body_model.name}"
     )

@@ -15,6 +15,7 @@ from human3r_msgs.msg import (
 )
 from nav_msgs.msg import OccupancyGrid, Odometry
 from rclpy.lifecycle import LifecycleNodeMixin
+from rclpy.node import Node
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from tf2_ros import TransformBroadcaster
@@ -73,6 +74,7 @@ class Traffic:
             return rates
 
 
+_STATUS_TYPE = "human3r_msgs/msg/FrameStatus"
 TOPICS = {
     # name: (topic, type, QoS, settings that offer it, all of which must be set)
     "humans": ("~/humans", HumanArray, qos.HUMANS, ""),
@@ -95,6 +97,15 @@ TOPICS = {
     "mesh_topology": ("~/mesh_topology", MeshTopology, qos.LATCHED, "publish.meshes"),
 }
 """Every topic the node may publish besides /tf."""
+
+
+def made_by_human3r(node: Node) -> tuple[str, ...]:
+    """What names of topics begin with that a node of human3r sends; they are no camera's."""
+    found = {f"{node.get_fully_qualified_name()}/"}
+    for topic, types in node.get_topic_names_and_types():
+        if _STATUS_TYPE in types:
+            found.add(topic.removesuffix("status"))
+    return tuple(sorted(found))
 
 
 def is_offered(name: str, settings: Settings) -> bool:

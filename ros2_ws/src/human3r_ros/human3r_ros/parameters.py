@@ -4,6 +4,7 @@
 """
 
 import argparse
+import itertools
 import sys
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
@@ -32,6 +33,7 @@ from human3r.setting import (
     warnings_without_effect,
 )
 from human3r.setting.declaration import AnyDeclared
+from human3r_ros.commands.option_types import namespace, node_name, topic_name
 
 FOREIGN = ("use_sim_time", "qos_overrides.", "start_type_description_service")
 """Parameters of the client library; they are none of ours."""
@@ -160,8 +162,28 @@ def own_overrides(
     except RuntimeError as error:
         parser.error(str(error))
     options = parser.parse_args(own[1:])
+    try:
+        check_remapping(args)
+    except argparse.ArgumentTypeError as error:
+        parser.error(str(error))
     given = given_values(options, type(default), flags=flags(options), foreign=FOREIGN)
     return overrides(given, default)
+
+
+def check_remapping(args: Sequence[str]) -> None:
+    """Nothing, when every name behind ``-r`` may be one; the client libraries raise much later.
+
+    Raises:
+        argparse.ArgumentTypeError: says which is none.
+    """
+    kinds = {"__ns": namespace, "__node": node_name, "__name": node_name}
+    words = list(args)
+    words = words[words.index("--ros-args") + 1 :] if "--ros-args" in words else []
+    for flag, rule in itertools.pairwise(words):
+        source, has_target, target = rule.partition(":=")
+        # Substitutions are filled in by the client library.
+        if flag in ("-r", "--remap") and has_target and "{" not in target:
+            kinds.get(source.rpartition(":")[2], topic_name)(target)
 
 
 def render_file(default: Declared, module: str) -> str:

@@ -19,6 +19,7 @@ from rclpy.signals import SignalHandlerOptions
 from human3r.config import Settings
 from human3r.errors import Human3RError
 from human3r.setting import CommandParser
+from human3r.stopping import ending_signals
 from human3r_ros import parameters
 from human3r_ros.node import Human3RNode
 from human3r_ros.parent import end_with_launch
@@ -69,7 +70,7 @@ class _NodeProcess:
             )
 
     def run(self) -> NoReturn:
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for number in ending_signals():
             signal.signal(number, lambda *_: self._stop.set())
         spinning = threading.Thread(target=self._executor.spin, name="executor", daemon=True)
         spinning.start()

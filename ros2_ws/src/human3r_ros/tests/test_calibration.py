@@ -47,7 +47,8 @@ def test_a_matching_calibration_is_taken_as_it_is():
         {"cx": -20.0},
         {"cy": 900.0},
         {"fx": 0.0, "fy": 0.0, "cx": 0.0, "cy": 0.0},
-        {"width": 0},
+        {"width": 0, "height": 360},
+        {"fy": 1501.0},
         {"fx": 1e308, "fy": 1e308},
         {"fx": 1e-300},
         {"fy": 1e-300},
@@ -317,10 +318,53 @@ def test_k_column_by_column_is_read_as_it_is_meant():
     assert "column by column" in found.warnings[0]
 
 
+NO_K, STRAIGHT_P = np.zeros(9), np.array([500.0, 0, 320, 0, 0, 510, 240, 0, 0, 0, 1, 0])
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"width": 0}, "does not say of which size"),
+        ({"height": 0}, "does not say of which size"),
+        ({"k": info().k * 2}, "K with 2 where 1 is expected"),
+        ({"k": info().k * -1}, "K with -1 where 1 is expected"),
+        ({"k": NO_K, "p": STRAIGHT_P}, "has no K, but P"),
+        ({"k": NO_K, "p": STRAIGHT_P * 4}, "P with 4 where 1 is expected"),
+        ({"k": info().k + 7 * np.eye(9)[1]}, "numbers beside fx, fy, cx and cy (up to 7)"),
+    ],
+)
+def test_what_can_be_meant_in_one_way_only_is_used_with_a_warning(fields, words):
+    found = calibration_from_info(info(**fields), WIDTH, HEIGHT)
+    k = found.intrinsics
+    assert (k.fx, k.fy, k.cx, k.cy, k.width_px, k.height_px) == (500, 510, 320, 240, WIDTH, HEIGHT)
+    assert any(words in warning for warning in found.warnings)
+
+
+def test_without_a_principal_point_the_middle_of_the_image_is_taken():
+    k = info(cx=0.0, cy=0.0).k
+    p = np.column_stack([k.reshape(3, 3), np.zeros(3)]).ravel()
+    for found in (
+        calibration_from_info(info(k=k), WIDTH, HEIGHT),
+        calibration_of_rectified(info(p=p), WIDTH, HEIGHT),
+    ):
+        assert (found.intrinsics.cx, found.intrinsics.cy) == (319.5, 239.5)
+        assert "without a principal point" in found.warnings[0]
+    half = calibration_from_info(info(k=k, binning_x=2, binning_y=2), WIDTH // 2, HEIGHT // 2)
+    assert (half.intrinsics.cx, half.intrinsics.cy) == (159.5, 119.5)
+
+
+def test_p_stands_for_k_only_where_the_lens_is_straight():
+    for fields in ({"d": [0.1]}, {"r": Rotation.from_rotvec([0, 0.2, 0]).as_matrix().ravel()}):
+        assert (
+            calibration_from_info(info(k=NO_K, p=STRAIGHT_P, **fields), WIDTH, HEIGHT).intrinsics
+            is None
+        )
+
+
 @pytest.mark.parametrize(
     ("named", "meant", "numbers"),
     [
-        *((name, "plumb_bob", 5) for name in ("PLUMB_BOB", "radtan", "brown_conrady", "plumb bob")),
+        *((name, "plumb_bob", 5) for name in ("PLUMB_BOB", "radtan", "Brown-Conrady", "plumb bob")),
         *((name, "equidistant", 4) for name in ("fisheye", "Kannala_Brandt4", "Equidistant")),
     ],
 )

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from builtin_interfaces.msg import Time
 from human3r_ros import convert, throttled_log
-from human3r_ros.frame_filter import FrameDroppedError, FrameFilter
+from human3r_ros.frame_filter import FrameDroppedError, FrameFilter, HeldBackError
 from human3r_ros.status import FrameReport
 from human3r_ros.throttled_log import ThrottledLog
 from human3r_ros.worker import Arrival, Counters
@@ -16,6 +16,7 @@ from std_msgs.msg import Header
 
 from human3r.camera.calibration import CalibrationCache
 from human3r.config import Settings
+from human3r.io.stream_rules import RESET_TIME_JUMP
 
 NOW_NS = 1_000_000_000_000
 
@@ -185,3 +186,19 @@ def test_what_was_said_lately_is_known_whether_it_was_logged_or_not(monkeypatch)
     for number in range(5000):
         notes.warn(("qos", number), "text")
     assert len(notes.recent(10.0)) <= 256
+
+
+def test_waiting_for_a_successor_makes_no_image_stale():
+    now = [NOW_NS]
+    gate = Gate()
+    limited = ThrottledLog(gate.said.append)
+    frames = FrameFilter(gate.calibrations, limited, lambda: now[0], lambda: False)
+    frames.admit(Arrival(bytes(image_bytes()), NOW_NS), FrameReport(), gate.settings)
+    stamp_ns = NOW_NS - 800_000_000
+    back = Arrival(bytes(image_bytes(stamp_ns)), NOW_NS + 1)
+    with pytest.raises(HeldBackError):
+        frames.admit(back, FrameReport(), gate.settings)
+    now[0] += 1_050_000_000
+    assert frames.overdue() == [back]
+    frame, reset = frames.admit(back, FrameReport(), gate.settings)
+    assert (frame.stamp_ns, reset) == (stamp_ns, RESET_TIME_JUMP)

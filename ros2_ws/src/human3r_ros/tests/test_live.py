@@ -177,6 +177,9 @@ def test_numpy_multiplies_in_one_thread_unless_the_user_wants_more(module, wante
     [
         ("--namespace", "my-robot", "for example my_robot"),
         ("--namespace", "3rd", "for example _3rd"),
+        ("--namespace", "/a//b", "for example a/b"),
+        ("--namespace", "x" * 300, "at most 240 characters"),
+        ("--image", "/" + "x" * 300, "at most 240 characters"),
         ("--image", "/a b", "is no topic name"),
         ("--image", "/a//b", "is no topic name"),
         ("--image", "/a/", "is no topic name"),

@@ -6,7 +6,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import rclpy
+from human3r_msgs.msg import FrameStatus
 from human3r_ros import qos
+from human3r_ros.commands import graph_view
 from human3r_ros.inputs import Inputs, other_definitions
 from human3r_ros.robot_sources import DepthImages
 from human3r_ros.throttled_log import ThrottledLog
@@ -145,3 +147,39 @@ def test_another_definition_of_the_same_message_is_said_with_the_fields_here(pee
     theirs.topic_type = ours.topic_type
     theirs.topic_type_hash = "INVALID"
     assert qos.other_definition(ours, theirs) == ""
+
+
+@pytest.mark.parametrize("is_output", [True, False])
+def test_doctor_says_whose_end_of_a_topic_has_another_type(peer, other, is_output):
+    end = {True: "create_publisher", False: "create_subscription"}
+    ends = [(peer.node, Image, is_output), (other, CompressedImage, not is_output)]
+    for node, kind, publishes in ends:
+        arguments = (kind, "/x", 1) if publishes else (kind, "/x", lambda _: None, 1)
+        getattr(node, end[publishes])(*arguments)
+    viewer = Peer("viewer")
+    try:
+        ask = viewer.node.count_subscribers, viewer.node.count_publishers
+        wait_until(lambda: all(count("/x") for count in ask), 10, "both ends")
+        seen = graph_view.topic_view(viewer.node, "/human3r", "/x", is_output, None)
+    finally:
+        viewer.close()
+    assert seen.mismatches == []
+    (told,) = seen.other_definitions
+    assert told.startswith(
+        "/camera has the topic as sensor_msgs/msg/CompressedImage; expected sensor_msgs/msg/Image"
+    )
+
+
+def test_pictures_of_another_human3r_are_no_camera_to_be_read(inputs, peer, other):
+    other.create_publisher(FrameStatus, "/r2/human3r/status", 5)
+    other.create_publisher(Image, "/r2/human3r/depth/image", 5)
+    other.create_publisher(CameraInfo, "/r2/human3r/depth/camera_info", 5)
+    other.create_publisher(Image, "/front/image_raw", 5)
+    opened = inputs()
+    wait_until(lambda: peer.node.count_publishers("/front/image_raw"), what="discovery")
+    opened.it.check(6.0)
+    (said,) = (text for text in opened.said if "no image on" in text)
+    assert "there are images on /front/image_raw. Start the camera" in said
+    assert "/r2" not in opened.calibrations.source()
+    view = graph_view._images(peer.node, ())
+    assert view == ["/front/image_raw"]

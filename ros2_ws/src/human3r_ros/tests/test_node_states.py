@@ -160,7 +160,8 @@ def test_a_failed_configure_stays_in_the_report_until_the_next_one(node, model_f
     status = node.part("inference", OK, "inactive: activate it to begin")
     assert values(status)["last_failure"] == ""
     network = values(status)["network"]
-    assert re.match(r"human3r_mini, \d+ M parameters on cpu in float32, body \w+", network), network
+    expected = r"human3r_mini \(untrained\), \d+ M parameters on cpu in float32, body \w+"
+    assert re.match(expected, network), network
 
 
 def test_inactive_everything_else_is_refused(node):

@@ -185,6 +185,11 @@ INFOS = {
     "region named, not cut": ([info(roi=RegionOfInterest(x_offset=8, width=32, height=24))], 50.0),
     "bent": ([info(**BENT)], 50.0),
     "fisheye": ([info(**FISHEYE)], 50.0),
+    "K times two": ([info(k=2 * info().k)], 50.0),
+    "no principal point": ([info(k=[50.0, 0, 0, 0, 50.0, 0, 0, 0, 1])], 50.0),
+    "P alone": ([info(k=np.zeros(9), p=[50.0, 0, 32, 0, 0, 50.0, 24, 0, 0, 0, 1, 0])], 50.0),
+    "width alone": ([info(height=0)], 50.0),
+    "fx and fy far apart": ([info(k=[50.0, 0, 32, 0, 250.0, 24, 0, 0, 1])], None),
     "not finite": ([info(d=[np.nan])], None),
     "changing": ([info(), info(fx=52.0)], 52.0),
 }
@@ -278,3 +283,68 @@ def test_a_session_begins_in_both_at_the_same_frame(tmp_path, messages, begins):
     answers = both(tmp_path, messages)
     assert_same(answers)
     assert [begins for _, begins in answers.offline] == begins
+
+
+def test_the_header_of_an_image_that_cannot_be_decoded_still_tells_the_time(tmp_path):
+    """What waits for a successor is decided on by its stamp, in both."""
+    stamps_s = [0, 0.1, -3600, 0.2]
+    messages = [
+        (T0 + n * S // 10, image("16UC1" if s == 0.2 else "rgb8", stamp_ns=T0 + round(s * S)))
+        for n, s in enumerate(stamps_s)
+    ]
+    answers = both(tmp_path, messages)
+    assert_same(answers)
+    assert [(frame.stamp_ns - T0) / S for frame, _ in answers.node] == pytest.approx([0, 0.1])
+
+
+def test_an_image_that_is_refused_says_nothing_about_whose_calibration_it_is(tmp_path):
+    refused = image(stamp_ns=T0)
+    refused.header.stamp.nanosec = 2 * S
+    messages = [(T0 - 9, info()), (T0, refused), (T0 + S, image(frame_id="b", stamp_ns=T0 + S))]
+    answers = both(tmp_path, messages)
+    assert is_taken(answers)
+    assert answers.node[0][0].intrinsics.fx == 50.0
+
+
+FRAME_NAMES = ("cam", "cam", "/cam", "", "left/cam", "a b", "x" * 300, "k\xe4m", "cam/", "//cam")
+FORMS = [(64, 48), (64, 48), (32, 24), (48, 64), (63, 48), (16, 64), (2, 2)]
+KINDS = ("rgb8", "rgb8", "bgr8", "mono8", "16UC1", "bayer_rggb8", "yuyv")
+FOCALS = (50, 50.5, 52, 60, 0, -5, np.nan, 1e9)
+
+
+def any_stream(rng):
+    """Images and calibrations by chance: what changes, leaps, is refused, and in which order."""
+
+    def one(choices):
+        return choices[rng.integers(len(choices))]
+
+    at_ns, stamp_ns, messages = T0, T0, [(T0 - 99, info())]
+    size, kind, frame_id = (64, 48), "rgb8", "cam"
+    leaps = [S // 10] * 8 + [0, -1, 1, -S // 20, -10 * S, -3600 * S, 59 * S, 61 * S, 10**7 * S]
+    for _ in range(rng.integers(2, 10)):
+        at_ns += one((S // 10, S // 30, 3 * S, 20, 70 * S))
+        stamp_ns = max(0, min(stamp_ns + one(leaps), 2**31 * S - 1))
+        if rng.random() < 0.2:
+            size, kind = one(FORMS), one(KINDS)
+        if rng.random() < 0.2:
+            frame_id = one(FRAME_NAMES)
+        if rng.random() < 0.3:
+            binning = {"binning_x": one((0, 1, 2)), "binning_y": one((0, 1, 2))}
+            named = info(one((64, 128, 0)), one((48, 96, 0)), one(FOCALS), **binning)
+            named.header.frame_id = one(FRAME_NAMES)
+            messages.append((at_ns - 5, named))
+        stamped = stamp_ns if rng.random() < 0.9 else one((0, T0, 2**31 * S - 1))
+        messages.append((at_ns, image(kind, *size, stamp_ns=stamped, frame_id=frame_id)))
+    return messages
+
+
+SOME_SETTINGS = (
+    *({}, {"input.camera_info": "required"}, {"input.stamp": "receive"}),
+    *({"input.undistort": True}, {"session.gap_reset_s": 0.0}, {"session.reorder_window_s": 0.0}),
+)
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_any_stream_is_judged_by_both_alike(tmp_path, seed):
+    settings = SOME_SETTINGS[seed % len(SOME_SETTINGS)]
+    assert_same(both(tmp_path, any_stream(np.random.default_rng(seed)), **settings))

@@ -1,3 +1,4 @@
+import re
 from argparse import ArgumentParser
 from pathlib import Path
 
@@ -184,6 +185,31 @@ def test_the_nodes_executable_takes_settings_beside_the_arguments_of_ros(tmp_pat
     }
     with pytest.raises(SystemExit):
         parameters.own_overrides(ArgumentParser(), ["human3r_node", "stray"], Settings())
+
+
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        ("__ns:=/a//b", "'/a//b' is no namespace; .* for example a/b"),
+        ("__ns:=1a", "for example _1a"),
+        ("__node:=a b", "'a b' is no name of a node; .* for example a_b"),
+        ("human3r:__node:=1", "for example _1"),
+        ("image:=//x", "'//x' is no topic name"),
+        ("human3r:image:=/x/", "'/x/' is no topic name"),
+    ],
+)
+@pytest.mark.parametrize("flag", ["-r", "--remap"])
+def test_names_that_ros_does_not_allow_are_refused_in_remappings_too(rule, words, flag, capsys):
+    with pytest.raises(SystemExit) as refused:
+        process.main(["human3r_node", "--ros-args", flag, rule])
+    assert refused.value.code == 2
+    assert re.search(words, capsys.readouterr().err)
+
+
+def test_remappings_that_ros_allows_are_taken():
+    rules = ("__ns:=/fleet/r_1", "__node:=n2", "~/humans:=people", "image:=~/x", "a:=/{node}/b")
+    words = [word for rule in rules for word in ("-r", rule)]
+    parameters.check_remapping(["human3r_node", "--ros-args", *words, "-p", "a:=//b"])
 
 
 def test_the_nodes_executable_ends_with_the_reason_when_a_setting_is_unknown(capsys):

@@ -53,7 +53,10 @@ def ended(private_domain, monkeypatch):
     monkeypatch.setattr(process, "Human3RNode", Node)
     monkeypatch.setattr(process.os, "_exit", leave)
     monkeypatch.setattr(node_module, "_load", load)
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {
+        number: signal.getsignal(number)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    }
 
     def run(number, times):
         def interrupt():
@@ -77,7 +80,9 @@ def ended(private_domain, monkeypatch):
         signal.signal(number, handler)
 
 
-@pytest.mark.parametrize(("number", "times"), [(signal.SIGINT, 2), (signal.SIGTERM, 1)])
+@pytest.mark.parametrize(
+    ("number", "times"), [(signal.SIGINT, 2), (signal.SIGTERM, 1), (signal.SIGHUP, 1)]
+)
 def test_a_signal_in_the_middle_of_configure_ends_the_process_in_order(
     ended, monkeypatch, number, times
 ):
@@ -85,6 +90,15 @@ def test_a_signal_in_the_middle_of_configure_ends_the_process_in_order(
     node, code = ended(number, times)
     assert code == 0
     assert node.is_finalized(), "after the interrupted configure, and not in the middle of it"
+
+
+def test_under_nohup_a_closed_terminal_does_not_end_the_process(ended, monkeypatch):
+    monkeypatch.setattr(process, "_END_S", 60.0)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    _, code = ended(signal.SIGTERM, 1)
+    assert code == 0
+    assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    assert signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
 
 
 def test_a_transition_that_does_not_end_does_not_hold_the_process(ended, monkeypatch):

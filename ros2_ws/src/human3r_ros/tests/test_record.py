@@ -192,6 +192,19 @@ def test_on_a_full_disk_what_was_written_is_kept(tmp_path, monkeypatch, storage)
         assert reader.topics["/count"].msgcount == 50
 
 
+def test_the_same_messages_make_the_same_file_however_long_they_take(tmp_path):
+    files = []
+    for name, pause_s in (("quick", 0.0), ("slow", 0.15)):
+        file = bag_file.BagFile(tmp_path / name / "bag")
+        topic = file.add_topic("/count", "std_msgs/msg/String", [QoSProfile(depth=1)])
+        for number in range(10):
+            file.write(topic, number * 300_000_000, serialize_message(String(data=f"{number}")))
+            time.sleep(pause_s)
+        file.finish({})
+        files.append((tmp_path / name / "bag" / "bag.mcap").read_bytes())
+    assert files[0] == files[1]
+
+
 def test_of_a_recording_without_a_whole_message_nothing_is_left(tmp_path):
     file = bag_file.BagFile(tmp_path / "bag")
     topic = file.add_topic("/count", "std_msgs/msg/String", [QoSProfile(depth=1)])

@@ -61,6 +61,7 @@ def offline(model_files, tmp_path_factory):
         capture_output=True, text=True, timeout=900,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
+    assert (folder / "a/bag/bag.mcap").read_bytes() == (folder / "b/bag/bag.mcap").read_bytes()
     return [recorded(folder / name / "bag") for name in ("a", "b")]
 
 

@@ -156,3 +156,14 @@ def test_a_time_that_no_header_can_carry_is_rejected(stamp_ns):
     verdict = judge(StreamRules(), stamp_ns)
     assert verdict.outcome == "rejected"
     assert "input.stamp" in verdict.message
+
+
+def test_after_one_stamp_ahead_of_the_clock_the_next_right_one_does_not_wait():
+    """Whether the clock went back is known from the clock; a slow stream has no successor soon."""
+    rules = rules_after(T0 + 5 * S)
+    verdict = judge(rules, T0 + S // 10, now_ns=T0 + S // 10)
+    assert (verdict.outcome, verdict.reset) == ("processed", stream_rules.RESET_TIME_JUMP)
+    assert not verdict.is_leap
+    # Without a clock, or where the clock agrees with both, the successor decides.
+    assert judge(rules, T0 + S // 10).is_leap
+    assert judge(rules_after(T0), T0 - 8 * S // 10, now_ns=T0).is_leap

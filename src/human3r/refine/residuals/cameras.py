@@ -21,10 +21,13 @@ from human3r.refine.solver import Block, Residuals
 from human3r.refine.unknowns import Layout, State
 
 _FIXED = 1e-6
+_NO_TURN_RAD = 1e-7
 _SHARE, _LEAST_M, _LEAST_RAD = 0.005, 2e-4, np.radians(0.01)
 """Standard deviation of a step of the path over its length, and at least."""
 _FOLLOWED = 5.0
 """So many times that where features are followed, which tell more."""
+_STILL = 0.05
+"""So many times that where the stream saw that the camera stood still."""
 _ROBUST = 3.0
 
 
@@ -80,8 +83,11 @@ class Odometry:
         loose = np.where(self.is_followed, _FOLLOWED, 1.0)
         place, angle = np.maximum(place, loose), np.maximum(angle, loose)
         way_m = np.linalg.norm(start[:, :3, 3], axis=1)
-        place = place * (_LEAST_M + _SHARE * way_m)
         turned_rad = np.linalg.norm(log(start[:, :3, :3]), axis=1)
+        # The stream leaves a camera that stands still exactly where it is.
+        is_still = (way_m == 0) & (turned_rad < _NO_TURN_RAD)
+        place, angle = (np.where(is_still, _STILL, loose) for loose in (place, angle))
+        place = place * (_LEAST_M + _SHARE * way_m)
         angle = angle * (_LEAST_RAD + _SHARE * turned_rad)
         return relative_poses(self.layout, state, before, after, start, place, angle, after)
 

@@ -12,7 +12,7 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+from human3r.stopping import ending_signals
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,7 @@ def client_session(node_name: str, *, spin: bool) -> Iterator[ClientSession]:
         stop.set()
 
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-    heard = set(_SIGNALS)
-    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
-        heard.discard(signal.SIGHUP)  # Started with nohup: it goes on.
-    before = {number: signal.signal(number, request_stop) for number in heard}
+    before = {number: signal.signal(number, request_stop) for number in ending_signals()}
     node = rclpy.create_node(node_name)
     executor = SingleThreadedExecutor()
     executor.add_node(node)

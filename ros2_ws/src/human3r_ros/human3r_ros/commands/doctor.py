@@ -122,6 +122,9 @@ def _topic(topic: TopicView) -> Iterator[Check]:
     rate = "" if topic.rate_hz is None else f", {topic.rate_hz:.1f} messages per second"
     arrow = "read by" if topic.is_output else "from"
     yield Check(topic.name, OK, f"{arrow} {others}{rate}")
+    for definition in topic.other_definitions:
+        # Ends with what to do; QoS has nothing to do with it.
+        yield Check(topic.name, FAIL, definition)
     for mismatch in topic.mismatches:
         ours = "publisher" if topic.is_output else "subscription"
         policy = "durability" if "olatile" in mismatch else "reliability"

@@ -16,6 +16,7 @@ from human3r_ros.commands.client_session import client_session
 from human3r_ros.commands.lifecycle_client import LifecycleClient
 from human3r_ros.commands.message_class import message_class
 from human3r_ros.diagnostics import TOPIC as DIAGNOSTICS
+from human3r_ros.outputs import made_by_human3r
 
 _STATES = {
     State.PRIMARY_STATE_UNCONFIGURED: "unconfigured",
@@ -39,9 +40,11 @@ class TopicView:
     others: Sequence[str]
     """Nodes at the other end."""
     mismatches: Sequence[str]
-    """Other ends that exchange nothing with the node, and why."""
+    """Other ends whose QoS keeps them from exchanging anything with the node, and why."""
     rate_hz: float | None = None
     """As received here; None where it was not measured."""
+    other_definitions: Sequence[str] = ()
+    """Other ends that have another type, or another version of it, and what to do."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +105,9 @@ def _watch(node: Node, target: str, names: Sequence[str], watch_s: float) -> Gra
     time.sleep(watch_s)
     state = lifecycle.state()
     topics = [
-        _topic(node, target, topic, is_output, counts[topic] / watch_s if topic in counts else None)
+        topic_view(
+            node, target, topic, is_output, counts[topic] / watch_s if topic in counts else None
+        )
         for found, is_output in ((inputs, False), (outputs, True))
         for topic in sorted(found)
     ]
@@ -155,25 +160,26 @@ def _topics_of(node: Node, target: str) -> tuple[dict[str, str], dict[str, str]]
     )
 
 
-def _topic(
+def topic_view(
     node: Node, target: str, topic: str, is_output: bool, rate_hz: float | None
 ) -> TopicView:
+    """A topic of the node ``target``, as ``node`` sees it in the graph."""
     writers = node.get_publishers_info_by_topic(topic)
     readers = node.get_subscriptions_info_by_topic(topic)
     mine, theirs = (writers, readers) if is_output else (readers, writers)
     me = node.get_fully_qualified_name()
     own = [info for info in mine if _name_of(info) == target]
     others = [info for info in theirs if _name_of(info) not in (target, me)]
-    mismatches = []
+    mismatches, definitions = [], []
     for ours in own[:1]:
         for other in others:
             pair = (ours, other) if is_output else (other, ours)
             if reason := qos.mismatch(pair[0].qos_profile, pair[1].qos_profile):
                 mismatches.append(f"{_name_of(other)}: {reason}")
-            if reason := qos.other_definition(*pair):
-                mismatches.append(f"{_name_of(other)} {reason}")
+            if reason := qos.other_definition(ours, other):
+                definitions.append(f"{_name_of(other)} {reason}")
     names = sorted({_name_of(info) for info in others})
-    return TopicView(topic, is_output, names, mismatches, rate_hz)
+    return TopicView(topic, is_output, names, mismatches, rate_hz, definitions)
 
 
 def _name_of(info: Any) -> str:
@@ -181,10 +187,14 @@ def _name_of(info: Any) -> str:
 
 
 def _images(node: Node, ours: Any) -> list[str]:
+    made = made_by_human3r(node)
     return [
         topic
         for topic, types in node.get_topic_names_and_types()
-        if set(types) & set(_IMAGES) and topic not in ours and node.count_publishers(topic)
+        if set(types) & set(_IMAGES)
+        and topic not in ours
+        and not topic.startswith(made)
+        and node.count_publishers(topic)
     ]
 
 

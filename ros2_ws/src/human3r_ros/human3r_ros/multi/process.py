@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import signal
 import sys
 from collections.abc import Sequence
 
@@ -12,14 +11,13 @@ from rclpy.signals import SignalHandlerOptions
 
 from human3r.errors import Human3RError
 from human3r.setting import CommandParser
+from human3r.stopping import ending_signals
 from human3r.viewer.web_options import add_web_options, web_flags
 from human3r_ros.multi import settings
 from human3r_ros.multi.node import NODE_NAME, MultiNode
 from human3r_ros.parameters import own_overrides
 from human3r_ros.parent import end_with_launch
 from human3r_ros.spinning import FAILED, ignore, spin_until, stop_on
-
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def run(args: Sequence[str], *, autostart: bool, overrides: list[Parameter] | None = None) -> int:
@@ -37,7 +35,7 @@ def run(args: Sequence[str], *, autostart: bool, overrides: list[Parameter] | No
     end_with_launch()
     # Our own signal handling: the library's would close the context before the last message.
     rclpy.init(args=list(args), signal_handler_options=SignalHandlerOptions.NO)
-    stop = stop_on(_SIGNALS)
+    stop = stop_on(ending_signals())
     try:
         node = MultiNode(overrides=overrides, is_interrupted=stop.is_set)
         if autostart:
@@ -89,7 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return FAILED
     code = run(args, autostart=not is_managed, overrides=overrides)
     if argv is None:
-        ignore(_SIGNALS)
+        ignore(ending_signals())
         sys.stdout.flush()
         sys.stderr.flush()
         # All is taken down. The interpreter would wait for a network call that does not return.
