@@ -48,10 +48,15 @@ def center_of(page, track_id: int, share: float = 1.0) -> np.ndarray | None:
 
     Only the left ``share`` of the picture counts: the panel has the colours too.
     """
+    return center_of_color(page, person_color(track_id), share)
+
+
+def center_of_color(page, rgb: tuple[int, int, int], share: float = 1.0) -> np.ndarray | None:
+    """The same for a colour that is not too pale and not too dark."""
     picture = Image.open(io.BytesIO(page.locator("canvas").first.screenshot(timeout=PATIENCE_MS)))
     pixels = np.asarray(picture.convert("HSV")).astype(int)
     pixels = pixels[:, : round(share * pixels.shape[1])]
-    color = Image.new("RGB", (1, 1), person_color(track_id)).convert("HSV").getpixel((0, 0))
+    color = Image.new("RGB", (1, 1), rgb).convert("HSV").getpixel((0, 0))
     off = np.abs((pixels[..., 0] - color[0] + 128) % 256 - 128)
     rows, columns = np.nonzero((off < 6) & (pixels[..., 1] > 90) & (pixels[..., 2] > 60))
     return None if len(rows) < 30 else np.array([columns.mean(), rows.mean()])

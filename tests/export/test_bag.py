@@ -422,3 +422,84 @@ def test_the_page_of_a_bag_is_served(recorded, body_file):
     options = {"host": "127.0.0.1", "port": 0, "max_points": 1000, "min_share": 0.1}
     serve(write(), **options, body_model=body_file, stop=stop, ready=ready)
     assert said == [200]
+
+
+def rig_messages(messages, stamps):
+    """Of human3r_multi with two cameras that stand 2 m apart, in the frame ``room``."""
+
+    def header(stamp_ns, frame_id):
+        found = messages.header(stamp_ns)
+        found.frame_id = frame_id
+        return found
+
+    def edge(child, x):
+        transform = messages.make(
+            "geometry_msgs/msg/Transform",
+            translation=messages.make("geometry_msgs/msg/Vector3", x=x, y=0.0, z=1.5),
+            rotation=messages.make("geometry_msgs/msg/Quaternion", x=-0.5, y=0.5, z=-0.5, w=0.5),
+        )
+        return messages.make(
+            "geometry_msgs/msg/TransformStamped",
+            header=header(1, "room"),
+            child_frame_id=child,
+            transform=transform,
+        )
+
+    edges = [edge("left_optical", 0.0), edge("right_optical", 2.0)]
+    found = [("/tf_static", messages.make("tf2_msgs/msg/TFMessage", transforms=edges))]
+    found.append(("/human3r_multi/skeleton", messages.skeleton()))
+    for frame, stamp_ns in enumerate(stamps):
+        fused = messages.humans(
+            frame,
+            header=header(stamp_ns, "room"),
+            frame_index=frame + 1,
+            camera_pose=messages.pose(np.eye(4)),
+            camera_pose_valid=False,
+            image_width=0,
+            image_height=0,
+        )
+        found.append(("/human3r_multi/humans", fused))
+        for name in ("left", "right"):
+            own = messages.humans(frame, header=header(stamp_ns, f"{name}_optical"))
+            found.append((f"/human3r_multi/{name}/humans", own))
+    return found
+
+
+def test_a_bag_of_several_cameras_has_the_people_of_all_and_every_camera(
+    make, store, tmp_path, body_file
+):
+    run, _ = make(9)
+    messages = Messages(store, run)
+    stamps = messages.people["frame_stamp_ns"].tolist()
+    bag = write_bag(tmp_path / "b", store, rig_messages(messages, stamps))
+    result = open_result(bag)
+    assert len(result.stamps_ns) == len(stamps)
+    np.testing.assert_allclose(result.up_world, [0, 0, 1], atol=1e-9)
+    left, right = result.cameras
+    assert (left.name, right.name) == ("left", "right")
+    np.testing.assert_allclose(right.world_from_camera[0][:3, 3], [2.0, 0.0, 1.5])
+    np.testing.assert_allclose(right.world_from_camera[0][:3, 2], [1, 0, 0], atol=1e-9)
+    assert left.stamps_ns.tolist() == stamps
+    assert left.size_px[0].tolist() == [results.WIDTH, results.HEIGHT]
+    page = export(bag, "html", tmp_path / "page.html", body_model=body_file).path
+    assert page.stat().st_size > 0
+
+
+def test_people_of_one_of_several_cameras_can_be_asked_for(make, store, tmp_path):
+    run, _ = make(9)
+    messages = Messages(store, run)
+    stamps = messages.people["frame_stamp_ns"].tolist()
+    bag = write_bag(tmp_path / "b", store, rig_messages(messages, stamps))
+    result = open_result(bag, topic="/human3r_multi/left/humans")
+    assert result.cameras == ()
+    assert result.size_px[0].tolist() == [results.WIDTH, results.HEIGHT]
+
+
+def test_a_camera_without_a_pose_in_tf_is_left_out_and_told(make, store, tmp_path, caplog):
+    run, _ = make(9)
+    messages = Messages(store, run)
+    stamps = messages.people["frame_stamp_ns"].tolist()
+    told = [one for one in rig_messages(messages, stamps) if one[0] != "/tf_static"]
+    result = open_result(write_bag(tmp_path / "b", store, told))
+    assert result.cameras == ()
+    assert "TF does not say where left_optical is in room" in caplog.text

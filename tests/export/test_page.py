@@ -1,6 +1,7 @@
 """The page of `export --format html` and of `view`: its numbers, and in a real browser."""
 
 import base64
+import json
 import re
 import socket
 import struct
@@ -16,8 +17,13 @@ import msgspec
 import zstandard
 
 from human3r.cli.main import main
+from human3r.errors import InputError
 from human3r.export import export
-from human3r.export.web import serve
+from human3r.export.clip import make_clip
+from human3r.export.open_result import open_result
+from human3r.export.skin import load_skin
+from human3r.export.web import ClipFrames, serve
+from human3r.export.worlds import choose_world
 from tests.browser import browser, center_of, needs_chromium, opened, wait_for
 from tests.export import results
 
@@ -177,3 +183,57 @@ def test_nobody_and_a_single_frame_make_a_page_too(make, body_file, people, fram
 def test_a_port_that_does_not_exist_is_refused(make, capsys):
     assert main(["view", str(make(6)[0]), "--port", "70000"]) == 1
     assert "expected 0 to 65535" in capsys.readouterr().err
+
+
+def write_rig(run) -> None:
+    """Make a result one of two cameras; the second looks on, one frame later and to the side."""
+    with np.load(run / "people.npz") as file:
+        arrays = dict(file)
+    aside = np.eye(4)
+    aside[:3, 3] = 2.0, 0.0, 0.0
+    frames = {name: v for name, v in arrays.items() if name.startswith("frame_")}
+    late = frames | {
+        "frame_stamp_ns": frames["frame_stamp_ns"] + 10**8 - 5 * 10**8,
+        "frame_world_from_camera": aside @ frames["frame_world_from_camera"],
+    }
+    for name, columns in (("left", frames), ("right", late)):
+        (run / name).mkdir()
+        np.savez(run / name / "people.npz", **columns)
+    about = {
+        "left": {"residual_px": 4.4, "trouble": "", "time_offset_s": 0.0},
+        "right": {"residual_px": float("nan"), "trouble": "was moved", "time_offset_s": 0.5},
+    }
+    (run / "cameras.json").write_text(json.dumps(about))
+
+
+def test_the_page_of_several_cameras_has_all_of_them(make):
+    run, out = make(9)
+    write_rig(run)
+    _, replayed = messages(export(run, "html", out / "a.html").path)
+    frusta = {m["name"] for _, m in replayed if m["type"] == "CameraFrustumMessage"}
+    assert frusta == {"/camera/frustum of left", "/camera/frustum of right"}
+    last = {m["name"]: m["position"] for _, m in replayed if m["type"] == "SetPositionMessage"}
+    apart = np.subtract(last["/camera/frustum of right"], last["/camera/frustum of left"])
+    # Along the camera's x, which is -y of level axes; a frame of the left one later.
+    assert 1.5 < np.linalg.norm(apart) < 2.5
+
+
+def test_the_panel_of_a_recording_says_what_was_wrong_with_a_camera(make, body_file):
+    run, _ = make(9)
+    write_rig(run)
+    result = open_result(run)
+    frames = ClipFrames(
+        make_clip(result, choose_world(result, "level")), load_skin(result, body_file), {}
+    )
+    left, right = frames[0].cameras
+    assert (left.name, left.facts) == ("left", ("0.00 s", "4 px", "fused"))
+    assert (right.name, right.facts) == ("right", ("0.10 s", "?", "in doubt"))
+    assert right.trouble == "was moved"
+
+
+def test_a_camera_of_several_without_its_numbers_is_named(make):
+    run, _ = make(9)
+    write_rig(run)
+    np.savez(run / "right" / "people.npz", frame_stamp_ns=np.arange(3))
+    with pytest.raises(InputError, match=r"right/people\.npz: has no frame_world_from_camera"):
+        open_result(run)

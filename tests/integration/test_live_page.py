@@ -14,8 +14,10 @@ pytest.importorskip("rclpy", reason="neither ROS 2 nor the runtime is installed"
 from human3r_ros.commands.private_domain import private_environment
 
 from human3r.demo_clip import demo_clip_path
+from human3r.multiview.rig_file import RigCamera, write_rig
 from ros2_ws.src.human3r_ros.tests.running_process import RunningProcess, wait_until
 from tests.browser import browser, center_of, needs_chromium, opened, wait_for
+from tests.multiview.rooms import camera_at
 
 PATIENCE_S = 240.0
 HUMAN3R = [sys.executable, "-c", "import sys; from human3r.cli.main import main; sys.exit(main())"]
@@ -30,7 +32,10 @@ def started(tmp_path):
 
     def start(*arguments) -> RunningProcess:
         log_file = tmp_path / f"{arguments[0]}.log"
-        running.append(RunningProcess([*HUMAN3R, *arguments], log_file, environment))
+        command = [*HUMAN3R, *arguments]
+        if arguments[0] == "multi-node":
+            command = [sys.executable, "-m", "human3r_ros.multi.process", *arguments[1:]]
+        running.append(RunningProcess(command, log_file, environment))
         return running[-1]
 
     yield start
@@ -111,3 +116,29 @@ def test_browsers_watch_a_run_and_it_keeps_its_results(started, tmp_path):
     assert run.stop() == 130
     assert (out / "people.npz").is_file()
     assert "Traceback" not in run.log()
+
+
+@needs_chromium
+@pytest.mark.slow
+def test_a_browser_watches_two_cameras_of_one_node(started, tmp_path):
+    cameras = {name: RigCamera(name, camera_at(0.1 * i)) for i, name in enumerate(("east", "west"))}
+    write_rig(tmp_path / "cameras.yaml", cameras)
+    words = [f"--set=calibration={tmp_path / 'cameras.yaml'}", "--set=input.max_age_s=0"]
+    node = started("multi-node", "--set=cameras=east,west", *words, "--web", "0")
+    clip = str(demo_clip_path())
+    played = started(
+        *("play", clip, clip, "--topics", "/east/image_raw,/west/image_raw"), "--loop", "--fps", "4"
+    )
+    address = address_of(node)
+    with browser() as chromium:
+        page, errors = opened(chromium, address)
+        page.set_viewport_size({"width": 900, "height": 600})
+        page.get_by_text("residual").wait_for()
+        for name in cameras:
+            page.get_by_text(name, exact=True).wait_for()
+        first = frame_of(page)
+        wait_for(lambda: True if frame_of(page) > first else None, page)
+        assert errors == []
+    assert played.process.poll() is None, played.log()
+    assert node.stop() == 0
+    assert "Traceback" not in node.log()

@@ -22,6 +22,9 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ROOT / "ros2_ws" / "src"
 SHARE = PACKAGES / "human3r_ros"
 LAYOUTS = (SHARE / "rviz" / "human3r.rviz", SHARE / "foxglove" / "human3r.json")
+MULTI_LAYOUT = SHARE / "rviz" / "human3r_multi.rviz"
+MULTI_CAMERAS = ("left", "right")
+"""As the shipped files have them for an example."""
 CAMERA = {
     "/image": Offered("Image", False, False),
     "/camera/image_raw": Offered("Image", False, False),
@@ -50,8 +53,17 @@ class Recorder:
     def create_publisher(self, message_type, topic, profile, **kwargs):
         self.published[self.resolve_topic_name(topic)] = (message_type, profile)
 
+    create_lifecycle_publisher = create_publisher
+
     def create_subscription(self, *args, **kwargs):
         return None
+
+
+class MultiRecorder(Recorder):
+    """The same for ``human3r_multi``."""
+
+    def resolve_topic_name(self, topic):
+        return topic.replace("~", "/human3r_multi")
 
 
 @pytest.fixture(scope="module")
@@ -72,8 +84,39 @@ def published():
 
 
 @pytest.fixture(scope="module")
+def published_by_multi():
+    """The same of human3r_multi with two cameras and everything that can be published."""
+    from diagnostic_msgs.msg import DiagnosticArray
+    from human3r_ros import qos
+    from human3r_ros.multi.fused_stream import FusedStream
+    from human3r_ros.multi.rig_view import RigView
+    from human3r_ros.multi.settings import MultiSettings
+    from human3r_ros.outputs import Outputs
+
+    recorder = MultiRecorder()
+    everything = {name: True for name in MultiSettings.specs() if name.startswith("publish.")}
+    everything = {n: v for n, v in everything.items() if MultiSettings.spec(n).default in (0, 1)}
+    settings = MultiSettings().replace({"cameras": ",".join(MULTI_CAMERAS), **everything})
+    FusedStream(recorder, settings, {}, lambda text: None)
+    RigView(recorder, MULTI_CAMERAS, "world", lambda name: None)
+    for camera in MULTI_CAMERAS:
+        Outputs(recorder, settings.pipeline_settings(), lambda kind, text: None, camera)
+    recorder.published["/diagnostics"] = (DiagnosticArray, qos.DIAGNOSTICS)
+    return recorder.published
+
+
+@pytest.fixture(scope="module")
+def offered_by_multi(published_by_multi):
+    return as_offered(published_by_multi)
+
+
+@pytest.fixture(scope="module")
 def offered(published):
-    return CAMERA | {
+    return CAMERA | as_offered(published)
+
+
+def as_offered(published):
+    return {
         topic: Offered(
             message_type.__name__,
             profile.reliability == ReliabilityPolicy.RELIABLE,
@@ -88,6 +131,21 @@ def test_a_layout_shows_only_what_is_offered_in_a_way_that_can_be_heard(layout, 
     shown = shown_in(layout)
     assert len(shown) >= 8
     assert problems(shown, offered) == []
+
+
+def test_the_layout_of_several_cameras_shows_people_cameras_and_each_one_s_images_and_clouds(
+    offered, offered_by_multi
+):
+    shown = shown_in(MULTI_LAYOUT)
+    known = {t: o for t, o in offered.items() if t.startswith("/human3r_bridge/")}
+    known |= {t.replace("/left/", "/CAMERA/"): o for t, o in offered_by_multi.items()}
+    assert problems(shown, known) == []
+    topics = {one.topic for one in shown}
+    assert {"/human3r_bridge/markers", "/human3r_multi/cameras"} <= topics
+    per_camera = {topic.partition("/CAMERA/")[2] for topic in topics} - {""}
+    assert per_camera == {
+        *("color/image/compressed", "scene/points", "points", "depth/image", "mask/image"),
+    }
 
 
 def test_both_layouts_show_people_scene_map_and_camera(offered):
@@ -189,6 +247,36 @@ def test_the_policy_lets_the_bridge_publish_exactly_its_topics_and_read_no_image
     assert not any("image" in topic for topic in allowed["subscribe"])
 
 
+def test_the_policy_lets_the_fusing_node_publish_exactly_its_topics(published_by_multi):
+    allowed = enclaves()["human3r_multi"]
+    assert allowed["publish"] == set(published_by_multi) | EVERY_NODE | {
+        "/human3r_multi/transition_event",
+    }
+    read = ("image_raw", "image_raw/compressed", "camera_info", "human3r/humans")
+    read += ("human3r/skeleton",)
+    assert allowed["subscribe"] == {f"/{c}/{name}" for c in MULTI_CAMERAS for name in read} | {
+        *("/tf", "/tf_static", "/clock", "/parameter_events"),
+    }
+    assert allowed["reply"] == absolute("human3r_multi", f"{LIFECYCLE} {PARAMETERS}")
+
+
+def test_the_pages_name_every_topic_of_the_fusing_node(published_by_multi):
+    ours = {t for t in published_by_multi if t.startswith("/human3r_multi/")}
+    of_camera = {t.removeprefix("/human3r_multi/left/") for t in ours if "/left/" in t}
+    of_all = {
+        t for t in ours if not t.startswith(tuple(f"/human3r_multi/{c}/" for c in MULTI_CAMERAS))
+    }
+    for page in ("README.md", "docs/topics.md", "docs/several-cameras.md"):
+        text = (ROOT / page).read_text().replace("`~/", "`/human3r_multi/")
+        assert {t for t in of_all if f"`{t}`" not in text} == set(), page
+    row = next(
+        line
+        for line in (ROOT / "docs" / "topics.md").read_text().splitlines()
+        if "`/human3r_multi/NAME/...`" in line
+    )
+    assert set(re.findall(r"`([\w/]+)`", row)) == of_camera
+
+
 def test_the_policy_names_every_service_and_stays_small():
     ours = set()
     for path in (SHARE / "human3r_ros").glob("*.py"):
@@ -242,9 +330,11 @@ def test_nav2_reads_clouds_that_are_offered_and_only_the_local_ones_hold_people(
             assert set(layer["plugins"]) <= set(layer), "every plugin is described"
 
 
-def test_the_recording_profile_covers_exactly_the_latched_topics(offered):
+def test_the_recording_profile_covers_exactly_the_latched_topics(offered, offered_by_multi):
     profiles = yaml.safe_load((SHARE / "config" / "record_qos.yaml").read_text())
-    latched = {t for t, o in offered.items() if o.is_latched and t.startswith("/human3r/")}
+    both = offered | offered_by_multi
+    ours = ("/human3r/", "/human3r_multi/")
+    latched = {t for t, o in both.items() if o.is_latched and t.startswith(ours)}
     assert set(profiles) == latched | {"/tf_static"}
     for profile in profiles.values():
         assert profile["durability"] == "transient_local"
@@ -334,7 +424,7 @@ def test_every_ros_package_that_a_package_needs_is_a_dependency(package):
     root = ET.parse(PACKAGES / package / "package.xml").getroot()
     declared = {item.text for item in root.findall("exec_depend")}
     imported, started = set(), set()
-    for path in (PACKAGES / package / package).glob("*.py"):
+    for path in (PACKAGES / package / package).rglob("*.py"):
         imported |= set(re.findall(r"(?m)^\s*from (\w+)", path.read_text()))
     for path in (PACKAGES / package / "launch").glob("*.py"):
         text = path.read_text()

@@ -206,6 +206,24 @@ def test_a_camera_that_counts_from_anew_keeps_the_numbers():
     assert all(len(p.members) == 2 for p in estimate.people)
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_a_camera_that_counts_from_anew_and_comes_before_the_others_keeps_the_numbers(seed):
+    rng = np.random.default_rng(seed)
+    fuser, numbers = make(), set()
+    bodies = people(same(), np.array([[-1.0, 0.2, 0.95], [1.0, -0.2, 0.95]]))
+    for frame in range(25):
+        again = frame >= 20
+        right = seen_by(
+            rng, "b", AROUND[1], bodies, Noise(), numbers=[1, 0] if again else [0, 1], frame=frame
+        )
+        left = seen_by(rng, "a", AROUND[0], bodies, Noise(), frame=frame)
+        if frame == 20:
+            fuser.forget_view("b")
+        estimate = fuser.step([right] if frame == 20 else [left, right])
+        numbers |= {person.number for person in estimate.people}
+    assert numbers == {0, 1}
+
+
 def test_two_numbers_that_turn_out_to_be_one_person_go_on_as_the_older():
     rng = np.random.default_rng(10)
     fuser = make()
@@ -315,7 +333,7 @@ def test_a_badly_wrong_calibration_is_told_by_who_is_never_shared():
     wrong = camera_at(np.deg2rad(80))
     wrong[:3, 3] += [6.0, 6.0, 0]
     estimate = run_room([AROUND[0], wrong])
-    assert all("nobody was the same" in h.trouble for h in estimate.health.values())
+    assert all("no person was the same" in h.trouble for h in estimate.health.values())
 
 
 def test_clocks_that_differ_are_told():
@@ -344,6 +362,50 @@ def test_swapped_cameras_are_named():
     estimate = run_room([AROUND[1], AROUND[0]], true=AROUND[:2])
     assert "swapped" in estimate.health["a"].trouble
     assert "b" in estimate.health["a"].trouble
+
+
+def test_a_mirrored_image_is_told():
+    rng = np.random.default_rng(3)
+    fuser = make()
+    for frame in range(30):
+        bodies = people(same(), np.array([[-1.2, 0.5, 0.95], [0.3, -1.4, 0.95]]))
+        right = seen_by(rng, "right", AROUND[1], bodies, Noise(), frame=frame)
+        mirrored = replace(right, joints_camera=right.joints_camera * [-1.0, 1.0, 1.0])
+        left = seen_by(rng, "left", AROUND[0], bodies, Noise(), frame=frame)
+        health = fuser.step([left, mirrored]).health
+    assert "px from where the others see them" in health["right"].trouble
+    assert "mirrored" in health["right"].trouble
+
+
+def test_a_camera_that_sees_no_person_where_others_do_is_told():
+    """Covered, dark, or upside down while its pose says that it is not."""
+    rng = np.random.default_rng(3)
+    fuser = make()
+    bodies = people(same(), np.array([[-0.2, 0.1, 0.95]]))
+    for frame in range(90):
+        left = seen_by(rng, "left", AROUND[0], bodies, Noise(), frame=frame)
+        right = seen_by(rng, "right", AROUND[1], bodies, Noise(), frame=frame)
+        empty = replace(right, **nobody())
+        health = fuser.step([left, empty if frame < 80 else right]).health
+        if frame == 79:
+            assert health["left"].trouble == ""
+            assert "camera right: sees no person" in health["right"].trouble
+            assert "upside down" in health["right"].trouble
+    assert health["right"].trouble == "", "it has seen someone since"
+
+
+def test_a_camera_that_looks_elsewhere_may_see_nobody():
+    rng = np.random.default_rng(3)
+    fuser = make()
+    bodies = people(same(), np.array([[-0.2, 0.1, 0.95]]))
+    away = camera_at(1.4)
+    away[:3, :3] = away[:3, :3] @ rotation_about("y", 120)
+    for frame in range(90):
+        left = seen_by(rng, "left", AROUND[0], bodies, Noise(), frame=frame)
+        right = seen_by(rng, "right", AROUND[1], bodies, Noise(), frame=frame)
+        elsewhere = replace(right, world_from_camera=away, **nobody())
+        health = fuser.step([left, elsewhere]).health
+    assert health["right"].trouble == ""
 
 
 # -- wrong use -----------------------------------------------------------------------------------

@@ -135,7 +135,7 @@ def test_whoever_is_out_of_sight_is_drawn_faintly(drawing):
     people = drawing._scene._people
     assert people[first].mesh.opacity < 0.5
     assert people[second].mesh.opacity is None
-    assert "predicted" in drawing._page._panel._shown
+    assert "predicted" in drawing._page._panel.shown
 
 
 def test_the_ellipsoid_is_two_deviations_long_along_its_axes(drawing):

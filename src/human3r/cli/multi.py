@@ -4,6 +4,7 @@ import argparse
 import logging
 import time
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -108,6 +109,8 @@ def _sources(
     Raises:
         ConfigError: an unknown name, or no source at all.
     """
+    from human3r.multiview.rig_file import source_in, split_source
+
     specs = {name: camera.source for name, camera in cameras.items() if camera.source}
     named = {}
     for text in given:
@@ -119,24 +122,14 @@ def _sources(
             )
         named[name] = source
     # What stands in the file is relative to it.
-    found = {n: _in_folder(source, calibration.parent) for n, source in specs.items()}
+    found = {n: source_in(source, calibration.parent) for n, source in specs.items()}
     found.update(named)
     if not found:
         raise ConfigError(
             f"{calibration}: names no source, nor does the command; expected at least one. Add "
             f"NAME=SOURCE for {', '.join(cameras)}."
         )
-    return {n: _with_topic(source) for n, source in found.items() if n in cameras}
-
-
-def _in_folder(source: str, folder: Path) -> str:
-    path, colon, topic = source.partition(":/")
-    return f"{folder / path}{colon}{topic}"
-
-
-def _with_topic(source: str) -> tuple[str, str | None]:
-    path, has_topic, topic = source.partition(":/")
-    return path, f"/{topic}" if has_topic else None
+    return {n: split_source(source) for n, source in found.items() if n in cameras}
 
 
 class _Found:
@@ -201,7 +194,10 @@ def _process(sets: Any, rig: "RigPipeline", folder: Path, max_sets: int) -> _Fou
     except BaseException:
         writers.abort()
         raise
-    about = {name: asdict(health) for name, health in found.health.items()}
+    about = {
+        name: asdict(health) | {"time_offset_s": rig.cameras[name].time_offset_s}
+        for name, health in found.health.items()
+    }
     with whole_file(folder / "cameras.json") as file:
         file.write(json.dumps(about, indent=1).encode("utf-8"))
     return found
@@ -244,9 +240,13 @@ class _Writers:
     def add(self, estimate: "RigEstimate") -> None:
         from human3r.viewer.together import draw_together
 
-        # People are in the frame of the first camera that has an image.
+        # People are in the frame of the first camera that has an image, on the clock of all.
         first = min(estimate.frames, key=list(self._rig.cameras).index)
-        self._everybody.add(estimate.frames[first], estimate.cameras[first])
+        stamp_ns = estimate.frames[first].stamp_ns + self._rig.offset_ns(first)
+        self._everybody.add(
+            replace(estimate.frames[first], stamp_ns=stamp_ns),
+            replace(estimate.cameras[first], stamp_ns=stamp_ns),
+        )
         for name, frame in estimate.frames.items():
             for writer in self._of[name]:
                 writer.add(frame, estimate.cameras[name])

@@ -5,7 +5,9 @@ same messages (human3r_msgs/HumanArray and what lies beside it), read here witho
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from scipy.spatial.transform import Rotation
 
 from human3r.body import skeleton
 from human3r.errors import InputError
-from human3r.export.result import Result
+from human3r.export.result import Result, ResultCamera
 from human3r.export.result_world import frames_of_one_world
 from human3r.geometry.rigid import invert, transform_points
 from human3r.io.bag import open_bag
@@ -32,6 +34,7 @@ from human3r.viewer.small_images import MAX_IMAGES, small_image
 log = logging.getLogger(__name__)
 
 _HUMANS, _SKELETON = "human3r_msgs/msg/HumanArray", "human3r_msgs/msg/SkeletonInfo"
+_TF = "tf2_msgs/msg/TFMessage"
 _CLOUD, _INFO = "sensor_msgs/msg/PointCloud2", "sensor_msgs/msg/CameraInfo"
 _IMAGES = ("sensor_msgs/msg/CompressedImage", "sensor_msgs/msg/Image")
 _ROTATING = skeleton.NUM_JOINTS
@@ -93,6 +96,10 @@ class _Bag:
                 f"{len(self._reader.connections)} topics; expected one that human3r recorded. "
                 "Make people of its images first: human3r run BAG."
             )
+        # Of several cameras, those of all have a topic above those of each.
+        of_all = [n for n in offered if all(o.startswith(_under(n)) for o in offered if o != n)]
+        if len(offered) > 1 and len(of_all) == 1:
+            return of_all[0]
         if len(offered) > 1:
             raise InputError(
                 f"{self._path}: several topics of people; expected to be told which. Add --topic "
@@ -114,11 +121,12 @@ class _Bag:
     def result(self, session: int | None) -> Result:
         arrays = self._people_arrays()
         known = arrays.pop("is_placed")
-        if not known.any():
+        cameras = self._cameras()
+        if not known.any() and not cameras:
             log.warning(
                 "%s: says nowhere where the camera is; it is taken to stand still", self._path
             )
-        elif not known.all():
+        elif known.any() and not known.all():
             log.warning(
                 "%s: %d of %d frames left out, before which way is up was known",
                 *(self._path, (~known).sum(), len(known)),
@@ -130,7 +138,64 @@ class _Bag:
             arrays["level_from_camera"][wanted],
             session,
         )
-        return self._assembled(arrays, wanted)
+        return replace(self._assembled(arrays, wanted), cameras=cameras)
+
+    def _cameras(self) -> tuple[ResultCamera, ...]:
+        """Of several cameras, those whose pose TF says; empty where there is one camera.
+
+        The world is the frame of the people of all cameras.
+        """
+        below = _under(self._topic)
+        names = {c.topic for c in self._reader.connections if c.msgtype == _HUMANS}
+        found = []
+        for topic in sorted(n for n in names if n.startswith(below) and n != self._topic):
+            arrays = self._people_arrays(topic)
+            world, frame = (self._frame_of(one) for one in (self._topic, topic))
+            pose = self._static_pose(world, frame)
+            if pose is None:
+                log.warning(
+                    "%s: TF does not say where %s is in %s; it is not shown",
+                    *(self._path, frame, world),
+                )
+                continue
+            near, stamps = topic.rpartition("/")[0], arrays["stamps_ns"]
+            name = near.rpartition("/")[2]
+            counts = [len(people) for people in arrays["people"]]
+            rows = np.repeat(np.arange(len(counts)), counts)
+            everybody = [one for people in arrays["people"] for one in people]
+            size = arrays["size_px"]
+            found.append(
+                ResultCamera(
+                    name=name,
+                    stamps_ns=stamps,
+                    world_from_camera=np.repeat(pose[None], len(stamps), 0),
+                    intrinsics=self._intrinsics(near, stamps, size, rows, everybody),
+                    size_px=size,
+                    images=partial(self._images, near, stamps, (f"/{name}/image_raw",)),
+                )
+            )
+        return tuple(found)
+
+    def _frame_of(self, topic: str) -> str:
+        """Frame of the first message."""
+        messages = self._messages(self._connections(topic, kinds=(_HUMANS,)))
+        return next((str(one.header.frame_id) for one in messages), "")
+
+    def _static_pose(self, world: str, frame: str) -> np.ndarray | None:
+        """world_from_frame (4, 4) along static transforms; None where there is no path."""
+        edges: dict[str, tuple[str, np.ndarray]] = {}
+        for message in self._messages(self._connections("/tf_static", kinds=(_TF,))):
+            for one in message.transforms:
+                edges[one.child_frame_id] = one.header.frame_id, _transform(one.transform)
+        pose = np.eye(4)
+        for _ in range(len(edges) + 1):
+            if frame == world:
+                return pose
+            if frame not in edges:
+                return None
+            frame, parent_from_child = edges[frame]
+            pose = parent_from_child @ pose
+        return None
 
     def _assembled(self, arrays: dict[str, Any], wanted: np.ndarray) -> Result:
         level_from_camera = arrays["level_from_camera"][wanted]
@@ -153,7 +218,7 @@ class _Bag:
             stamps_ns=stamps,
             session=arrays["session"][wanted],
             world_from_camera=world_from_level @ level_from_camera,
-            intrinsics=self._intrinsics(stamps, size, frame, people),
+            intrinsics=self._intrinsics(self._near, stamps, size, frame, people),
             size_px=size,
             joint_names=names,
             joint_parents=parents,
@@ -165,7 +230,7 @@ class _Bag:
             is_up_set=not np.allclose(up, (0, -1, 0), atol=1e-4),
             points_world=transform_points(world_from_level, points).astype(np.float32),
             colors=colors,
-            images=lambda: self._images(stamps),
+            images=partial(self._images, self._near, stamps),
         )
 
     def _connections(self, *topics: str, kinds: tuple[str, ...]) -> list[Connection]:
@@ -190,16 +255,21 @@ class _Bag:
                 "keeps what is in one that was cut off."
             ) from error
 
-    def _people_arrays(self) -> dict[str, Any]:
-        """One row per frame, in the order of stamps; ``people`` holds messages."""
+    def _people_arrays(self, topic: str = "") -> dict[str, Any]:
+        """One row per frame, in the order of stamps; ``people`` holds messages.
+
+        Args:
+            topic: of the people; empty: those that are wanted.
+        """
+        topic = topic or self._topic
         rows: dict[int, Any] = {}
-        for message in self._messages(self._connections(self._topic, kinds=(_HUMANS,))):
+        for message in self._messages(self._connections(topic, kinds=(_HUMANS,))):
             # The closing message of a stream names no frame.
             if message.camera_pose_valid or message.humans or message.frame_index:
                 rows.setdefault(stamp_ns_of(message.header.stamp), message)
         if not rows:
             raise InputError(
-                f"{self._path}: not one frame on {self._topic}; expected some. Record longer."
+                f"{self._path}: not one frame on {topic}; expected some. Record longer."
             )
         stamps = sorted(rows)
         messages = [rows[stamp] for stamp in stamps]
@@ -248,11 +318,16 @@ class _Bag:
         return cloud.result()[:2]
 
     def _intrinsics(
-        self, stamps: np.ndarray, size_px: np.ndarray, frame: np.ndarray, people: list[Any]
+        self,
+        near: str,
+        stamps: np.ndarray,
+        size_px: np.ndarray,
+        frame: np.ndarray,
+        people: list[Any],
     ) -> np.ndarray:
         """(frames, 3, 3) of the source image; frames without any have those of the one before."""
         infos: dict[int, np.ndarray] = {}
-        connections = self._connections(f"{self._near}/color/camera_info", kinds=(_INFO,))
+        connections = self._connections(f"{near}/color/camera_info", kinds=(_INFO,))
         sizes = dict(zip(stamps.tolist(), size_px, strict=True))
         for message in self._messages(connections):
             stamp = stamp_ns_of(message.header.stamp)
@@ -266,24 +341,37 @@ class _Bag:
             width, height = size_px[0]
             focal = height / 2 / np.tan(_USUAL_FOV_RAD / 2)
             last = np.array([[focal, 0, width / 2 - 0.5], [0, focal, height / 2 - 0.5], [0, 0, 1]])
-            log.warning("%s: does not say which camera it was; drawn as an usual one", self._path)
+            if size_px.any():  # People of several cameras belong to no image.
+                log.warning(
+                    "%s: does not say which camera it was; drawn as an usual one", self._path
+                )
         found = []
         for stamp in stamps.tolist():
             last = infos.get(stamp, last)
             found.append(last)
         return np.stack(found)
 
-    def _images(self, stamps: np.ndarray) -> dict[int, np.ndarray]:
-        """Small images by frame, as far as the bag has any of the same stamps."""
-        others = sorted(
-            connection.topic
-            for connection in self._reader_again().connections
-            if connection.msgtype in _IMAGES and not connection.topic.startswith(self._near + "/")
-        )
+    def _images(
+        self, near: str, stamps: np.ndarray, others: Sequence[str] | None = None
+    ) -> dict[int, np.ndarray]:
+        """Small images by frame, as far as the bag has any of the same stamps.
+
+        Args:
+            near: namespace of the topics of one camera.
+            stamps: of the frames.
+            others: more topics where its images may be; None: all.
+        """
+        connections = self._reader_again().connections
+        if others is None:
+            others = sorted(
+                connection.topic
+                for connection in connections
+                if connection.msgtype in _IMAGES and not connection.topic.startswith(near + "/")
+            )
         try:
             numbers = {stamp: number for number, stamp in enumerate(stamps.tolist())}
             step = max(1, -(-len(stamps) // MAX_IMAGES))
-            names = (f"{self._near}/color/image/compressed", *others)
+            names = (f"{near}/color/image/compressed", *others)
             found = {}
             for message in self._messages(self._connections(*names, kinds=_IMAGES)):
                 number = numbers.get(stamp_ns_of(message.header.stamp), -1)
@@ -303,6 +391,11 @@ class _Bag:
         if self._reader.stack is None:
             self._reader = open_bag(self._path)
         return self._reader
+
+
+def _under(topic: str) -> str:
+    """What topics of single cameras begin with, when those of all are on a topic."""
+    return f"{topic.rpartition('/')[0]}/"
 
 
 def _columns(people: list[Any], path: Path, num_joints: int) -> dict[str, Any]:
@@ -363,6 +456,14 @@ def _matrix(pose: Any) -> np.ndarray:
     if np.isfinite(turn).all() and np.linalg.norm(turn) > 0.5:
         matrix[:3, :3] = Rotation.from_quat(turn).as_matrix()
     matrix[:3, 3] = p.x, p.y, p.z
+    return matrix
+
+
+def _transform(transform: Any) -> np.ndarray:
+    q, t = transform.rotation, transform.translation
+    matrix = np.eye(4)
+    matrix[:3, :3] = Rotation.from_quat([q.x, q.y, q.z, q.w]).as_matrix()
+    matrix[:3, 3] = t.x, t.y, t.z
     return matrix
 
 

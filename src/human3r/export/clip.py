@@ -6,7 +6,7 @@ what the frames said, ``Person.posed`` what the rig makes of it.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -15,7 +15,7 @@ from scipy.spatial.transform import Rotation, Slerp
 from human3r.body import skeleton
 from human3r.body.kinematics import global_rotations, posed_joints, skeleton_rotations
 from human3r.errors import InputError
-from human3r.export.result import Result
+from human3r.export.result import Result, ResultCamera
 from human3r.export.worlds import World, moved
 from human3r.tracking.presence import MIN_SHARE, frames_needed
 
@@ -86,6 +86,8 @@ class Clip:
     """(points, 3) uint8."""
     images: Callable[[], dict[int, np.ndarray]]
     """Small pictures by number of the frame, as far as there are any."""
+    cameras: tuple[ResultCamera, ...] = ()
+    """Of several, their poses in the clip's axes; empty where there is one."""
 
     @property
     def times_s(self) -> Float[np.ndarray, " frames"]:
@@ -152,6 +154,10 @@ def make_clip(
         points=moved(world.from_world, result.points_world),
         colors=result.colors,
         images=result.images,
+        cameras=tuple(
+            replace(camera, world_from_camera=world.from_world @ camera.world_from_camera)
+            for camera in result.cameras
+        ),
     )
 
 

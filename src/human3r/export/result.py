@@ -48,6 +48,27 @@ _MAX_TEXT_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
+class ResultCamera:
+    """One of several cameras of a run. K images."""
+
+    name: str
+    stamps_ns: np.ndarray
+    """(K,) int64, increasing, on the clock that all cameras share."""
+    world_from_camera: np.ndarray
+    """(K, 4, 4)."""
+    intrinsics: np.ndarray
+    """(K, 3, 3) of the source image."""
+    size_px: np.ndarray
+    """(K, 2): width and height of the source image."""
+    images: Callable[[], dict[int, np.ndarray]]
+    """Small pictures by number of the image, as far as there are any."""
+    residual_px: float = float("nan")
+    """How far its people lie from where the other cameras see them; NaN where unknown."""
+    trouble: str = ""
+    """What was wrong with it in a sentence."""
+
+
+@dataclass(frozen=True)
 class Result:
     """Everything of a run that exports need. N rows of people, F frames, J joints."""
 
@@ -103,6 +124,8 @@ class Result:
     """(points, 3) uint8."""
     images: Callable[[], dict[int, np.ndarray]]
     """Small pictures by number of the frame, as far as there are any."""
+    cameras: tuple[ResultCamera, ...] = ()
+    """Of a run with several cameras; empty where there was one."""
 
 
 def read_result(folder: str | Path) -> Result:
@@ -152,6 +175,41 @@ def read_result(folder: str | Path) -> Result:
         points_world=points,
         colors=colors,
         images=partial(frame_images, folder, len(frames["frame_stamp_ns"])),
+        cameras=tuple(
+            _camera(folder / name, _section(about, name))
+            for about in [_document(folder / "cameras.json")]
+            for name in about
+        ),
+    )
+
+
+def _camera(folder: Path, about: dict[str, Any]) -> ResultCamera:
+    """One of several cameras, of its own folder beside the people of all.
+
+    Args:
+        folder: with a ``people.npz``.
+        about: its entry in ``cameras.json``.
+    """
+    path = folder / "people.npz"
+    arrays = read_npz(path, tuple(_FRAMES), InputError, f"cameras as {FORMAT}", _AGAIN)
+    if missing := [name for name in _FRAMES if name not in arrays]:
+        raise InputError(f"{path}: has no {', '.join(missing)}; expected all of it. {_AGAIN}")
+    count = len(np.atleast_1d(arrays["frame_stamp_ns"]))
+    for name, (shape, kind) in _FRAMES.items():
+        _check_shape(path, name, arrays[name], (count, *shape), kind)
+    if count == 0:
+        raise InputError(f"{path}: has no frames; expected some. {_AGAIN}")
+    residual, offset_s = about.get("residual_px"), about.get("time_offset_s")
+    offset_ns = round(1e9 * offset_s) if isinstance(offset_s, float) else 0
+    return ResultCamera(
+        name=folder.name,
+        stamps_ns=arrays["frame_stamp_ns"] + offset_ns,
+        world_from_camera=arrays["frame_world_from_camera"].astype(np.float64),
+        intrinsics=arrays["frame_intrinsics"].astype(np.float64),
+        size_px=arrays["frame_size_px"],
+        images=partial(frame_images, folder, count),
+        residual_px=float(residual) if isinstance(residual, float) else float("nan"),
+        trouble=str(about.get("trouble") or ""),
     )
 
 

@@ -10,27 +10,36 @@ import viser
 
 from human3r.export.clip import Clip, Person, make_clip
 from human3r.export.open_result import open_result
+from human3r.export.result import ResultCamera
 from human3r.export.skin import Skin, load_skin
 from human3r.export.worlds import choose_world
 from human3r.types import TrackState
 from human3r.viewer.colors import person_color
 from human3r.viewer.web_cloud import below_soles, is_away_from_people, point_size_m
 from human3r.viewer.web_frames import (
+    UNKNOWN,
     BodyShape,
+    SceneCamera,
     SceneFrame,
     ScenePerson,
+    angle_of_view_rad,
+    camera_facts,
     over_the_floor,
+    overview,
     person_facts,
     sole_places,
+    visible_share,
 )
 from human3r.viewer.web_page import set_start_view
 from human3r.viewer.web_player import WebPlayer
-from human3r.viewer.web_scene import WebScene, quiet_server
+from human3r.viewer.web_scene import WebScene, camera_path, quiet_server
 
 _MAX_MOMENTS = 3000
 """Bodies whose surroundings are cleared of what masks of people have missed."""
 _EYE_FROM_CAMERA = np.array([-0.42, 0.33, 0.3])
 """Where a page looks from at first, beside the first camera, by how far people are away."""
+_SILENT_S = 1.0
+"""One of several cameras without an image for so long is drawn as silent."""
 _SPEED_S = 0.5
 """Half the time over which a speed is measured."""
 
@@ -49,6 +58,7 @@ class ClipFrames:
         self._clip = clip
         self._skin = skin
         self._images = images
+        self._several = [(camera, camera.images()) for camera in clip.cameras]
         self._posed = {person.track_id: person.posed() for person in clip.people}
         self._statures = {person.track_id: _stature_m(skin, person) for person in clip.people}
 
@@ -61,7 +71,16 @@ class ClipFrames:
             row = int(np.searchsorted(person.frames, number))
             if row < len(person.frames) and person.frames[row] == number:
                 people.append(self._person(person, row))
-        return SceneFrame(self._clip.clip_from_camera[number], people, self._images.get(number))
+        return SceneFrame(self._cameras(number), people)
+
+    def _cameras(self, number: int) -> list[SceneCamera]:
+        clip = self._clip
+        if not self._several:
+            image = self._images.get(number)
+            lens = _lens(clip.intrinsics[number], clip.size_px[number])
+            return [SceneCamera(clip.clip_from_camera[number], *lens, image)]
+        stamp_ns = clip.stamps_ns[number]
+        return [_sight(camera, images, stamp_ns) for camera, images in self._several]
 
     def _person(self, person: Person, row: int) -> ScenePerson:
         number = int(person.frames[row])
@@ -70,7 +89,7 @@ class ClipFrames:
             float(np.linalg.norm(person.root[row] - camera)),
             self._speed_mps(person, row),
             self._statures[person.track_id],
-            None if person.visible is None else person.visible[row],
+            visible_share(None if person.visible is None else person.visible[row]),
             int(person.states[row]),
         )
         return ScenePerson(
@@ -105,7 +124,11 @@ class ClipFrames:
             scene.set_cloud(points, clip.colors[away], size_m)
         height_m, center, side_m = self._floor()
         scene.set_floor(height_m, center, side_m)
-        scene.set_path("camera", clip.clip_from_camera[:, :3, 3])
+        if clip.cameras:
+            for camera in clip.cameras:
+                scene.set_path(camera_path(camera.name), camera.world_from_camera[:, :3, 3])
+        else:
+            scene.set_path(camera_path(""), clip.clip_from_camera[:, :3, 3])
         for person in clip.people:
             shape = BodyShape(self._skin.rest_vertices(person), person.rest_joints)
             scene.add_person(person.track_id, shape)
@@ -128,7 +151,12 @@ class ClipFrames:
         return height_m, np.round(center), size_m
 
     def viewpoint(self) -> tuple[np.ndarray, np.ndarray]:
-        """Where to look from at first and at what: behind, above and beside the first camera."""
+        """Where to look from at first and at what: behind, above and beside the first camera.
+
+        Of several cameras: so that all of them and all people are to be seen.
+        """
+        if len(self._several) > 1:
+            return overview(self[0])
         eyes = self._clip.clip_from_camera[:, :3, 3]
         places = [person.root for person in self._clip.people]
         target = np.median(np.concatenate(places), axis=0) if places else eyes[0] + [3, 0, -0.8]
@@ -141,14 +169,34 @@ def page(
     server: viser.ViserServer, clip: Clip, skin: Skin, frames: ClipFrames, max_points: int
 ) -> WebScene:
     """The scene of a clip in a server, showing its first frame."""
-    width, height = clip.size_px[0].tolist()
-    focal = float(clip.intrinsics[0, 1, 1])
-    fov_rad = 2 * np.arctan(height / (2 * focal)) if focal > 0 else 1.0
-    scene = WebScene(server, skin.faces, skin.dense_weights(), float(fov_rad), width / height)
+    scene = WebScene(server, skin.faces, skin.dense_weights())
     frames.furnish(scene, max_points)
     scene.show(frames[0])
     set_start_view(server, *frames.viewpoint())
     return scene
+
+
+def _sight(camera: ResultCamera, images: dict[int, np.ndarray], stamp_ns: int) -> SceneCamera:
+    """One of several cameras at the moment of a frame."""
+    row = int(np.argmin(np.abs(camera.stamps_ns - stamp_ns)))
+    age_s = abs(int(camera.stamps_ns[row]) - int(stamp_ns)) * 1e-9
+    is_silent = age_s > _SILENT_S
+    residual = f"{camera.residual_px:.0f} px" if np.isfinite(camera.residual_px) else UNKNOWN
+    return SceneCamera(
+        camera.world_from_camera[row],
+        *_lens(camera.intrinsics[row], camera.size_px[row]),
+        images.get(row),
+        camera.name,
+        camera_facts(f"{age_s:.2f} s", residual, camera.trouble, is_silent=is_silent),
+        is_silent,
+        camera.trouble,
+    )
+
+
+def _lens(matrix: np.ndarray, size_px: np.ndarray) -> tuple[float, float]:
+    """Vertical angle of view, and width over height."""
+    width, height = size_px.tolist()
+    return angle_of_view_rad(height, float(matrix[1, 1])), width / height
 
 
 def _stature_m(skin: Skin, person: Person) -> float:

@@ -8,7 +8,9 @@ from jaxtyping import Float
 
 from human3r.body import skeleton
 from human3r.errors import InputError
+from human3r.geometry.rigid import invert, transform_points
 from human3r.multiview import association, fusion
+from human3r.multiview.floor import Floor
 from human3r.multiview.health import Health, ViewHealth
 from human3r.multiview.identities import Identities, Identity, Member
 from human3r.multiview.settings import FusionSettings
@@ -21,6 +23,12 @@ ANCHORS = tuple(
 )
 """Joints whose mean is the place of a body: those that poses move least."""
 _ANCHOR_ROWS = np.array(ANCHORS)
+_FLOOR: Member = ("", -1)
+"""Stands for the floor among those who say where a person is."""
+_WELL_INSIDE = 0.35
+"""So much of an image's width and height on each side of its middle."""
+_NEAR_M, _FAR_M = 1.0, 8.0
+"""Where a camera finds people."""
 _REWEIGHTINGS = 2
 _USUAL_CHI2 = 16.0
 """Views whose squared deviation from the fused place is this large count half."""
@@ -96,7 +104,8 @@ class Fuser:
         self._parents = tuple(joint_parents)
         self.settings = settings or FusionSettings()
         self._identities = Identities()
-        self._costs, self._deviations = association.PairMemory(), association.PairMemory()
+        self._pairs = association.PairMemory()
+        self._floor = Floor(self.settings.floor_m)
         self._health = Health(self.settings)
         self._stamp_ns = -1
 
@@ -115,10 +124,10 @@ class Fuser:
         people = _People(views, stamp_ns)
         groups = self._groups(people, stamp_ns)
         members = [[people.keys[row] for row in rows] for rows in groups]
-        places = np.array([people.places[rows].sum(0) / len(rows) for rows in groups]).reshape(
-            -1, 3
-        )
-        found, gone = self._identities.assign(members, places, stamp_ns, self.settings)
+        places = _means(people.places, groups)
+        variances = people.covariances(self.settings).trace(axis1=1, axis2=2)
+        spread_m = np.sqrt([variances[rows].min() for rows in groups])
+        found, gone = self._identities.assign(members, places, stamp_ns, self.settings, spread_m)
         fused = self._fuse(people, groups, found, stamp_ns)
         self._observe(views, people, groups, fused)
         self._stamp_ns = stamp_ns
@@ -132,8 +141,7 @@ class Fuser:
     def forget_view(self, view: str) -> None:
         """A view counts its people from anew: its process was restarted, or its stream reset."""
         self._identities.forget_view(view)
-        self._costs.forget_view(view)
-        self._deviations.forget_view(view)
+        self._pairs.forget_view(view)
 
     def forget_time(self) -> None:
         """Time was set back: the next step may be older than the last.
@@ -162,13 +170,24 @@ class Fuser:
         if not len(people):
             return []
         settings = self.settings
-        covariances = people.covariances(settings)
-        costs = association.pair_costs(people.joints, people.canonical)
-        apart = association.deviations(people.places, covariances)
-        costs = self._costs.update(people.keys, costs, stamp_ns, settings)
-        apart = self._deviations.update(people.keys, apart, stamp_ns, settings)
+        joints, places, covariances = self._on_floor(people)
+        costs = association.pair_costs(joints, people.canonical)
+        apart = association.deviations(places, covariances)
+        both = np.stack([costs, apart])
+        costs, apart = self._pairs.update(people.keys, both, stamp_ns, settings)
         costs = np.where(apart <= settings.max_deviation, costs, np.inf)
         return association.group(costs, people.view_index, settings.max_cost_m)
+
+    def _on_floor(self, people: "_People") -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Joints, places and covariances of all views' people, better where a floor is known."""
+        joints, covariances = people.joints, people.covariances(self.settings)
+        if self._floor.height_m is None:
+            return joints, people.places, covariances
+        pelvis, everybody = joints[:, 0], np.ones(len(people), bool)
+        relative = joints - pelvis[:, None]
+        placed, covariances, _ = self._floor.place(pelvis, covariances, relative, everybody)
+        moved = placed - pelvis
+        return joints + moved[:, None], people.places + moved, covariances
 
     # -- one body of several ---------------------------------------------------------------------
 
@@ -181,17 +200,28 @@ class Fuser:
     ) -> list[FusedPerson]:
         # Predictions count where no view measures.
         groups = [_best_known(rows, people.is_measured) for rows in groups]
-        several = [i for i, rows in enumerate(groups) if len(rows) > 1]
-        bodies = self._bodies(people, [groups[i] for i in several]) if several else {}
-        fused = []
+        # One view alone is left as it is, where no floor is known.
+        alone_too = self._floor.height_m is not None
+        made = [i for i, rows in enumerate(groups) if len(rows) > 1 or alone_too]
+        bodies = self._bodies(people, [groups[i] for i in made]) if made else {}
+        rows_of = {i: row for row, i in enumerate(made)}
+        fused, on_floor = [], []
         for i, (rows, identity) in enumerate(zip(groups, found, strict=True)):
-            if i in several:
-                body = {name: values[several.index(i)] for name, values in bodies.items()}
-            else:
+            body = {name: values[rows_of[i]] for name, values in bodies.items() if i in rows_of}
+            on_floor.append(bool(body.pop("is_on_floor", False)))
+            if len(rows) == 1 and not on_floor[-1]:
                 body = people.single(rows[0])
-            person = _person(people, rows, identity, body)
-            fused.append(self._without_jump(person, people, rows, identity, stamp_ns))
-        return fused
+            origin = people.tracked[rows[0]] if len(rows) == 1 and not on_floor[-1] else None
+            fused.append(_person(people, rows, identity, body, origin))
+        joints = _joints_of(fused)
+        self._floor.observe(joints[[len(one.members) > 1 for one in fused]])
+        places = _place(joints)
+        return [
+            self._without_jump(person, place, people, rows, identity, stamp_ns, is_on_floor)
+            for person, place, rows, identity, is_on_floor in zip(
+                fused, places, groups, found, on_floor, strict=True
+            )
+        ]
 
     def _bodies(self, people: "_People", groups: list[list[int]]) -> dict[str, np.ndarray]:
         """Arrays of fused bodies, one row per group of several members."""
@@ -209,8 +239,7 @@ class Fuser:
         chained = fusion.chained_rotations(rotations)
         bones = (bone[rows] * share[..., None]).sum(1)
         relative = fusion.joints_from_bones(chained, bones, parents)
-        covariances = people.covariances(settings)[rows]
-        information = fusion.inverse(covariances) * weight[..., None, None]
+        information = people.information(settings)[rows] * weight[..., None, None]
         # What each view says of the place of a body in this pose.
         said = people.places[rows] - _place(relative)[:, None]
         pelvis, covariance = fusion.fuse_places(said, information)
@@ -229,8 +258,11 @@ class Fuser:
         # Views that contradict each other know less than each says.
         misfit = said - pelvis[:, None]
         chi2 = np.einsum("gvi,gvij,gvj->g", misfit, information, misfit)
-        freedom = 3 * (weight.sum(1) - 1)
+        freedom = np.maximum(3 * (weight.sum(1) - 1), 1)
         covariance = covariance * np.maximum(1.0, chi2 / freedom)[:, None, None]
+        pelvis, covariance, is_on_floor = self._floor.place(
+            pelvis, covariance, relative, weight.sum(1) == 1
+        )
         full = np.zeros((len(groups), 6, 6))
         full[:, :3, :3] = covariance
         full[:, 3:, 3:] = np.eye(3) / turn.sum(1)[:, None, None]
@@ -240,22 +272,28 @@ class Fuser:
             "expression": (people.expression[rows] * share).sum(1),
             "joints": relative + pelvis[:, None],
             "covariance": full,
+            "is_on_floor": is_on_floor,
         }
 
     def _without_jump(
         self,
         person: FusedPerson,
+        place: np.ndarray,
         people: "_People",
         rows: list[int],
         identity: Identity,
         stamp_ns: int,
+        is_on_floor: bool,
     ) -> FusedPerson:
         """A place that moves smoothly to what the views say, when they have changed.
 
         One view alone, always the same, is left as it is.
         """
-        place = _place(person.joints_world)
-        views = frozenset(person.members)
+        # The floor comes and goes as views do.
+        views = frozenset([*person.members, _FLOOR] if is_on_floor else person.members)
+        if views == identity.members and not identity.correction_m.any():
+            identity.output_m = place
+            return person
         since_s = (stamp_ns - self._stamp_ns) * 1e-9 if self._stamp_ns >= 0 else 0.0
         handover_s = self.settings.handover_s
         keeps = np.exp(-since_s / handover_s) if handover_s > 0 else 0.0
@@ -285,12 +323,14 @@ class Fuser:
         residuals = self._residuals(views, people, groups, fused)
         sees = {view.view: bool(view.is_measured.any()) for view in views}
         for view in views:
+            is_blind = not sees[view.view] and _is_before(view, fused)
             self._health.observe(
                 view.view,
                 residuals[view.view],
                 view.focal_px,
                 others_see=any(seen for name, seen in sees.items() if name != view.view),
                 sees=sees[view.view],
+                should_see=is_blind or sees[view.view],
             )
         self._look_for_swaps([view for view in views if self._health.is_lonely(view.view)])
 
@@ -317,7 +357,7 @@ class Fuser:
         counts = np.array([len(members) for members, _ in shared])
         of = np.repeat(np.arange(len(shared)), counts)
         together = np.stack([place for _, place in shared])[of]
-        information = fusion.inverse(people.covariances(self.settings)[rows])
+        information = people.information(self.settings)[rows]
         weighted = (information @ people.places[rows][..., None])[..., 0]
         sums = np.zeros((len(shared), 3, 4))
         own = np.concatenate([information, weighted[..., None]], -1)
@@ -386,6 +426,7 @@ class _People:
         own = np.concatenate([view.place_covariance for view in views])
         self._own = turns @ own @ np.swapaxes(turns, -1, -2)
         self._with_camera: np.ndarray | None = None
+        self._information: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -400,6 +441,12 @@ class _People:
             found = self._own + calibration + settings.camera_position_m**2 * np.eye(3)
             self._with_camera = found
         return found
+
+    def information(self, settings: FusionSettings) -> np.ndarray:
+        """(people, 3, 3) inverses of ``covariances``."""
+        if self._information is None:
+            self._information = fusion.inverse(self.covariances(settings))
+        return self._information
 
     def single(self, row: int) -> dict[str, np.ndarray]:
         """The body of one row as it is."""
@@ -420,6 +467,15 @@ def _place(joints: np.ndarray) -> np.ndarray:
     return joints[..., _ANCHOR_ROWS, :].sum(-2) / len(ANCHORS)
 
 
+def _means(values: np.ndarray, groups: list[list[int]]) -> np.ndarray:
+    """Means (groups, 3) of the rows of every group."""
+    if not groups:
+        return np.zeros((0, 3))
+    counts = np.array([len(rows) for rows in groups])
+    begins = np.cumsum(counts) - counts
+    return np.add.reduceat(values[np.concatenate(groups)], begins) / counts[:, None]
+
+
 def _best_known(rows: list[int], is_measured: np.ndarray) -> list[int]:
     measured = [row for row in rows if is_measured[row]]
     return measured or rows
@@ -433,8 +489,33 @@ def _padded(groups: list[list[int]]) -> tuple[np.ndarray, np.ndarray]:
     return rows, weight
 
 
+def _joints_of(people: Sequence[FusedPerson]) -> np.ndarray:
+    """(people, joints, 3) in the world."""
+    if not people:
+        return np.zeros((0, skeleton.NUM_JOINTS, 3))
+    return np.stack([one.joints_world for one in people])
+
+
+def _is_before(view: ViewPeople, people: Sequence[FusedPerson]) -> bool:
+    """Whether one of the people is well inside the image of a camera, and not far from it."""
+    people = [one for one in people if one.state != TrackState.COASTING]
+    if not people:
+        return False
+    camera_from_world = invert(view.world_from_camera)
+    places = transform_points(camera_from_world, _place(_joints_of(people)))
+    right, down = view.size_px
+    ahead = np.maximum(places[:, 2], 0.1)
+    across = np.abs(places[:, :2]) / ahead[:, None] * view.focal_px
+    inside = (across < _WELL_INSIDE * np.array([right, down])).all(1)
+    return bool((inside & (places[:, 2] > _NEAR_M) & (places[:, 2] < _FAR_M)).any())
+
+
 def _person(
-    people: _People, rows: list[int], identity: Identity, body: dict[str, np.ndarray]
+    people: _People,
+    rows: list[int],
+    identity: Identity,
+    body: dict[str, np.ndarray],
+    origin: TrackedPerson | None,
 ) -> FusedPerson:
     tracked = [people.tracked[row] for row in rows]
     velocities = [
@@ -459,7 +540,7 @@ def _person(
         first_seen_ns=min(identity.first_seen_ns, *(one.first_seen_ns for one in tracked)),
         last_seen_ns=max(one.last_seen_ns for one in tracked),
         age_frames=max(identity.frames - 1, 0),
-        origin=tracked[0] if len(tracked) == 1 else None,
+        origin=origin,
     )
 
 

@@ -36,19 +36,22 @@ def mean_rotations(
     Source: Markley et al. 2007, "Averaging quaternions", eq. 12, by power iteration; reweighting
     with weights 1 / (1 + (angle / 0.8)^4).
     """
-    q = _quaternions(rotations).transpose(0, 2, 1, 3)  # groups joints views 4
-    w = np.broadcast_to((weights / weights.sum(1, keepdims=True))[:, None], q.shape[:3])
-    apart = _angles(np.einsum("gjac,gjbc->gjab", q, q))
-    medoid = np.argmin(np.where(w > 0, (apart * w[:, :, None]).sum(-1), np.inf), axis=-1)
-    start = np.take_along_axis(q, medoid[..., None, None], axis=2)[:, :, 0]
-    mean = _power(q, w, start)
-    is_both = (w > 0)[..., None] & (w > 0)[:, :, None]
-    is_split = np.any(is_both & (apart > _SPLIT_RAD), axis=(-1, -2))
-    mean = np.where(is_split[..., None], start, mean)
+    groups, views, joints = rotations.shape[:3]
+    # Components first, then views: long rows of bodies' joints, which NumPy is fast on.
+    q = np.ascontiguousarray(_quaternions(rotations).transpose(3, 1, 0, 2))
+    q = q.reshape(4, views, groups * joints)
+    w = np.repeat((weights / weights.sum(1, keepdims=True)).T, joints, axis=1)
+    # |q . q_v| is the cosine of half the angle: it tells near from far as the angle does.
+    near = np.abs(sum(part[:, None] * part for part in q))
+    is_known = w > 0
+    medoid = np.argmax(np.where(is_known, (near * w).sum(1), -np.inf), axis=0)
+    start = q[:, medoid, np.arange(groups * joints)]
+    is_split = (is_known[:, None] & is_known & (near < np.cos(_SPLIT_RAD / 2))).any((0, 1))
+    mean = np.where(is_split, start, _power(q, w, start))
     for _ in range(_REWEIGHTINGS):
-        angle = _angles(np.einsum("gjvc,gjc->gjv", q, mean))
+        angle = 2 * np.arccos(np.minimum(np.abs(_dots(q, mean)), 1.0))
         mean = _power(q, w / (1 + (angle / _USUAL_RAD) ** 4), mean)
-    return _matrices(mean)
+    return _matrices(mean.T).reshape(groups, joints, 3, 3)
 
 
 def _quaternions(rotations: np.ndarray) -> np.ndarray:
@@ -99,18 +102,17 @@ def _matrices(quaternions: np.ndarray) -> np.ndarray:
     return found
 
 
-def _angles(dots: np.ndarray) -> np.ndarray:
-    """Angles between rotations whose quaternions have these products."""
-    return 2 * np.arccos(np.minimum(np.abs(dots), 1.0))
+def _dots(q: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """Products (views, n) of quaternions (4, views, n) with one (4, n) for all views."""
+    return q[0] * mean[0] + q[1] * mean[1] + q[2] * mean[2] + q[3] * mean[3]
 
 
 def _power(q: np.ndarray, w: np.ndarray, start: np.ndarray) -> np.ndarray:
-    """Dominant eigenvector of sum w q q^T, which is near ``start``."""
+    """Dominant eigenvectors (4, n) of sum w q q^T, which are near ``start``."""
     mean = start
     for _ in range(_POWER_STEPS):
-        dots = np.einsum("gjvc,gjc->gjv", q, mean)
-        mean = np.einsum("gjv,gjvc->gjc", w * dots, q)
-        mean = mean / np.linalg.norm(mean, axis=-1, keepdims=True)
+        mean = (q * (w * _dots(q, mean))).sum(1)
+        mean = mean / np.sqrt((mean * mean).sum(0))
     return mean
 
 

@@ -2,6 +2,7 @@
 
 from collections import deque
 from dataclasses import dataclass
+from statistics import median
 
 import numpy as np
 
@@ -10,6 +11,8 @@ from human3r.multiview.settings import FusionSettings
 _WINDOW = 150
 """Residuals that a median is taken of."""
 _ENOUGH = 20
+_BLIND = 60
+"""Frames; a person behind something is seen again before."""
 _PIXEL_NOISE = 4.0
 """Pixels that the people of one view may be off by themselves."""
 
@@ -41,10 +44,18 @@ class Health:
         self._expected: dict[str, float] = {}
         self._shared: dict[str, int] = {}
         self._alone: dict[str, int] = {}
+        self._blind: dict[str, int] = {}
         self._swapped: dict[str, str] = {}
 
     def observe(
-        self, view: str, residuals_px: np.ndarray, focal_px: float, *, others_see: bool, sees: bool
+        self,
+        view: str,
+        residuals_px: np.ndarray,
+        focal_px: float,
+        *,
+        others_see: bool,
+        sees: bool,
+        should_see: bool,
     ) -> None:
         """One frame of one view.
 
@@ -54,6 +65,7 @@ class Health:
             focal_px: of its image.
             others_see: whether any other view has people now.
             sees: whether this one has.
+            should_see: whether people of others are where its image is.
         """
         values = self._residuals.setdefault(view, deque(maxlen=_WINDOW))
         values.extend(residuals_px.tolist())
@@ -61,6 +73,8 @@ class Health:
         usual = np.hypot(_PIXEL_NOISE, focal_px * settings.camera_rotation_rad)
         self._expected[view] = settings.max_residual_px or 3.0 * float(usual)
         self._shared[view] = self._shared.get(view, 0) + len(residuals_px)
+        if sees or should_see:
+            self._blind[view] = 0 if sees else self._blind.get(view, 0) + 1
         if sees and others_see:
             alone = 0 if len(residuals_px) else self._alone.get(view, 0) + 1
             self._alone[view] = alone
@@ -80,7 +94,7 @@ class Health:
     def of(self, view: str) -> ViewHealth:
         """What is known of a view."""
         values = self._residuals.get(view, ())
-        residual = float(np.median(values)) if len(values) else float("nan")
+        residual = median(values) if len(values) else float("nan")
         expected = self._expected.get(view, float("nan"))
         trouble = ""
         if self.is_lonely(view) and view in self._swapped:
@@ -91,15 +105,22 @@ class Health:
             )
         elif self.is_lonely(view):
             trouble = (
-                f"camera {view}: sees people, and so do others, but nobody was the same for "
+                f"camera {view}: sees people, and so do others, but no person was the same for "
                 f"{self._alone[view]} frames; expected people in view of two cameras at once. Do "
-                "they look at the same place, do their clocks agree, and is the calibration right? "
-                "`human3r calibrate` finds it from people."
+                "they look at the same place, do their clocks agree, is no image mirrored, and is "
+                "the calibration right? `human3r calibrate` finds it from people."
+            )
+        elif self._blind.get(view, 0) >= _BLIND:
+            trouble = (
+                f"camera {view}: sees no person in {self._blind[view]} frames in which others see "
+                "people where it looks; expected to see them too. Is it covered or very dark, "
+                "does it hang upside down without its pose saying so, or is its pose wrong?"
             )
         elif len(values) >= _ENOUGH and residual > expected:
             trouble = (
                 f"camera {view}: its people lie {residual:.0f} px from where the others see them; "
-                f"expected up to {expected:.0f} px. Has a camera been moved, or do clocks differ? "
+                f"expected up to {expected:.0f} px. Has a camera been moved, is its image "
+                "mirrored, or do clocks differ? "
                 "`human3r calibrate` finds poses and time offsets from people."
             )
         return ViewHealth(

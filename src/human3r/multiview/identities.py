@@ -53,6 +53,7 @@ class Identities:
         places_world: np.ndarray,
         stamp_ns: int,
         settings: FusionSettings,
+        spread_m: np.ndarray,
     ) -> tuple[list[Identity], list[int]]:
         """The identity of every group, and the numbers that are given up for good.
 
@@ -61,11 +62,12 @@ class Identities:
             places_world: (groups, 3).
             stamp_ns: of now; not older than the last.
             settings: how long numbers are remembered.
+            spread_m: (groups,) standard deviations of the places.
         """
         self._views |= {view for members in groups for view, _ in members}
         chosen = self._by_votes(groups, places_world, stamp_ns)
         if len(self._views) > 1:
-            self._rejoin(chosen, places_world, stamp_ns)
+            self._rejoin(chosen, places_world, np.maximum(_SAME_PLACE_M, 3.0 * spread_m))
         for i in sorted(set(range(len(groups))) - chosen.keys(), key=lambda i: _lowest(groups[i])):
             chosen[i] = self._begin(groups[i], places_world[i], stamp_ns)
         found = [chosen[i] for i in range(len(groups))]
@@ -128,8 +130,8 @@ class Identities:
         walked_m = 3.0 * (stamp_ns - identity.last_ns) * 1e-9
         return math.dist(place, identity.place_world) < _LOST_PLACE_M + walked_m
 
-    def _rejoin(self, chosen: dict[int, Identity], places: np.ndarray, stamp_ns: int) -> None:
-        """New groups where a person has vanished."""
+    def _rejoin(self, chosen: dict[int, Identity], places: np.ndarray, reach_m: np.ndarray) -> None:
+        """New groups where a person has vanished, as far as one view alone may be off."""
         taken = {identity.number for identity in chosen.values()}
         waiting = [one for one in self.known.values() if one.number not in taken]
         pairs = [
@@ -139,7 +141,7 @@ class Identities:
             for one in waiting
         ]
         for distance_m, i, number in sorted(pairs):
-            if distance_m < _SAME_PLACE_M and i not in chosen and number not in taken:
+            if distance_m < reach_m[i] and i not in chosen and number not in taken:
                 chosen[i] = self.known[number]
                 taken.add(number)
 

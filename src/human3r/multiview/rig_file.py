@@ -114,6 +114,21 @@ def _camera(path: Path, name: str, given: Any) -> RigCamera:
     return RigCamera(name, world_from_camera, intrinsics, offset_s, source, stddev)
 
 
+def source_in(source: str, folder: Path) -> str:
+    """A ``source`` of a calibration file, which is relative to the file's folder."""
+    path, colon, topic = source.partition(":/")
+    return f"{folder / path}{colon}{topic}"
+
+
+def split_source(source: str) -> tuple[str, str | None]:
+    """Path and, of ``BAG:/TOPIC``, the topic."""
+    path, has_topic, topic = source.partition(":/")
+    # rtsp://camera is no bag.
+    if topic.startswith("/"):
+        return source, None
+    return path, f"/{topic}" if has_topic else None
+
+
 def rig_text(cameras: dict[str, RigCamera]) -> str:
     """The file of cameras, as YAML."""
     return yaml.safe_dump({"cameras": {n: _entry(c) for n, c in cameras.items()}}, sort_keys=False)

@@ -32,6 +32,9 @@ class FusionSettings:
     """Standard deviation of the cameras' calibrated rotation."""
     camera_position_m: float = 0.03
     """Standard deviation of the cameras' calibrated place."""
+    floor_m: float = 0.08
+    """Standard deviation of feet about the floor that people stand on who are seen by several
+    cameras; it says how far away whoever one camera sees is. 0: nothing is made of it."""
     max_residual_px: float = 0.0
     """A camera whose people lie further from where the others see them is reported as wrongly
     calibrated; 0: three times what the calibration's standard deviations explain."""

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from human3r.tracking.tracks import body_origin
-from human3r.types import FrameEstimate, TrackedPerson
+from human3r.types import FrameEstimate, Intrinsics, TrackedPerson
 
 ALONG_SHARE = 0.08
 """Standard deviation of a distance without a covariance, as a share of the distance."""
@@ -15,6 +15,8 @@ ACROSS_SHARE = 0.01
 """The same across the ray: a few pixels."""
 TURN_RAD = 0.2
 """Standard deviation of a rotation without a covariance."""
+USUAL_SIZE_PX = 640, 480
+"""Of images whose size is not told."""
 _NEAREST_M = 0.1
 
 
@@ -43,9 +45,19 @@ class ViewPeople:
     """Of the body's place in the camera frame, m^2."""
     turn_variance: Float[np.ndarray, " people"]
     """Of its rotations, rad^2."""
+    size_px: tuple[int, int] = USUAL_SIZE_PX
+    """Width and height of the image."""
 
     def __len__(self) -> int:
         return len(self.numbers)
+
+    @property
+    def lens(self) -> Intrinsics:
+        """The camera as far as it is known: the image's middle is taken for the axis."""
+        width, height = self.size_px
+        return Intrinsics(
+            self.focal_px, self.focal_px, (width - 1) / 2, (height - 1) / 2, width, height
+        )
 
     @property
     def joints_world(self) -> Float[np.ndarray, "people joints 3"]:
@@ -64,9 +76,14 @@ def view_from_estimate(
         estimate: as a pipeline gave it, ``tracked`` included.
         world_from_camera: (4, 4) pose of the camera in the world that all views share.
     """
-    focal_px = estimate.source_camera.fx
+    camera = estimate.source_camera
     return view_from_tracked(
-        view, estimate.stamp_ns, estimate.tracked, world_from_camera, focal_px=focal_px
+        view,
+        estimate.stamp_ns,
+        estimate.tracked,
+        world_from_camera,
+        focal_px=camera.fx,
+        size_px=(camera.width_px, camera.height_px),
     )
 
 
@@ -77,6 +94,7 @@ def view_from_tracked(
     world_from_camera: np.ndarray,
     *,
     focal_px: float,
+    size_px: tuple[int, int] = USUAL_SIZE_PX,
 ) -> ViewPeople:
     """People of any stream; those that a track has lost are left out.
 
@@ -86,6 +104,7 @@ def view_from_tracked(
         tracked: in the camera frame.
         world_from_camera: (4, 4) pose of the camera in the world that all views share.
         focal_px: of the image in which residuals are to be told.
+        size_px: width and height of that image.
     """
     known = tuple(one for one in tracked if one.state != 3)
     bodies = [one.person.body for one in known]
@@ -109,6 +128,7 @@ def view_from_tracked(
         joints_camera=stacked([one.person.joints_camera for one in known], (num_joints, 3)),
         place_covariance=stacked([c[:3, :3] for c in covariances], (3, 3)),
         turn_variance=stacked([np.trace(c[3:, 3:]) / 3 for c in covariances], ()),
+        size_px=size_px,
     )
 
 

@@ -17,6 +17,8 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from importlib.util import find_spec
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -34,16 +36,22 @@ from human3r.config import SceneSettings, Settings
 from human3r.errors import InputError, MissingExtraError, OutputError
 from human3r.mapping.level import level_from_up
 from human3r.mapping.points import select_static_points, sure_pixels
-from human3r.types import FrameEstimate, TrackedPerson, TrackState
+from human3r.multiview.fuser import FusedPerson
+from human3r.multiview.sight import CameraSight, RigSight
+from human3r.types import FrameEstimate, Intrinsics, TrackedPerson, TrackState
 from human3r.viewer.small_images import small_image
 from human3r.viewer.web_frames import (
     LOOPBACK,
     BodyShape,
     Moment,
     PageStart,
+    SceneCamera,
     SceneFrame,
     ScenePerson,
+    angle_of_view_rad,
+    camera_facts,
     person_facts,
+    visible_share,
 )
 
 log = logging.getLogger(__name__)
@@ -63,6 +71,11 @@ _NEW_SCALE = 0.02
 """Share by which bodies must grow or shrink for that."""
 _UP = np.array([0.0, -1.0, 0.0])
 """Of the world, where nothing says how the first camera was tilted."""
+
+
+_Points = tuple[np.ndarray, np.ndarray]
+"""(n, 3) metres, and (n, 3) uint8 colours."""
+_NO_POINTS: _Points = np.zeros((0, 3), np.float32), np.zeros((0, 3), np.uint8)
 
 
 class LivePage:
@@ -110,7 +123,7 @@ class LivePage:
         self.num_drawn = self.num_browsers = 0
         self._moments = Moments(body_model, scene or SceneSettings())
         self._condition = threading.Condition()
-        self._waiting: tuple[FrameEstimate, np.ndarray | None] | None = None
+        self._waiting: Callable[..., Moment] | None = None
         self._begins_world = True
         self._num_shown = 0
         self._is_open = True
@@ -142,10 +155,17 @@ class LivePage:
         # The world is the camera of its first frame.
         is_first = estimate.frame_index == 0
         is_first &= np.array_equal(estimate.world_from_camera, np.eye(4))
+        self._put(partial(self._moments.of, estimate, image), begins_world=is_first)
+
+    def show_rig(self, sight: RigSight) -> None:
+        """Show a moment of several cameras, as ``show`` does; one page shows either kind."""
+        self._put(partial(self._moments.of_rig, sight), begins_world=False)
+
+    def _put(self, make: Callable[..., Moment], *, begins_world: bool) -> None:
         with self._condition:
-            self._begins_world |= is_first
+            self._begins_world |= begins_world
             self._num_shown += 1
-            self._waiting = estimate, image
+            self._waiting = make
             self._condition.notify()
 
     def close(self) -> None:
@@ -207,9 +227,9 @@ class LivePage:
             return
         moment = None
         try:
-            moment = self._moments.of(*waiting, begins_world=begins_world, number=self._num_shown)
+            moment = waiting(begins_world=begins_world, number=self._num_shown)
         except Exception:  # a view only: whoever drives it must not suffer
-            log.exception("the page cannot show the frame at %d ns", waiting[0].stamp_ns)
+            log.exception("the page cannot show the frame of number %d", self._num_shown)
         self._line.send(moment)
 
 
@@ -250,41 +270,94 @@ class Moments:
             self._points_due_s = 0.0
         pose = self._page_from_world @ estimate.world_from_camera
         tracked = [one for one in estimate.tracked if one.state != TrackState.LOST]
-        camera = estimate.source_camera
-        scene, people = self._points(estimate)
+        shapes = {one.number: one.person.body.betas for one in tracked}
+        scene, people = _NO_POINTS, None
+        if estimate.has_scene and self._is_due():
+            scene, people = self._points(estimate)
+        camera = SceneCamera(
+            pose,
+            *_lens(estimate.source_camera),
+            small_image(estimate.image if image is None else image),
+        )
         return Moment(
-            frame=SceneFrame(
-                pose,
-                [_scene_person(one, pose) for one in tracked],
-                small_image(estimate.image if image is None else image),
-            ),
-            fov_rad=2 * float(np.arctan(camera.height_px / (2 * camera.fy))),
-            aspect=camera.width_px / camera.height_px,
-            shapes=self._shapes.news(tracked, estimate.body_scale),
+            frame=SceneFrame([camera], [_scene_person(one, pose) for one in tracked]),
+            shapes=self._shapes.news(shapes, estimate.body_scale),
             points=_moved(pose, scene[0]),
             colors=scene[1],
-            people_points=None if people[0] is None else _moved(pose, people[0]),
-            people_colors=people[1],
-            caption=_caption(estimate, number, tracked),
+            people_points=None if people is None else _moved(pose, people[0]),
+            people_colors=_NO_POINTS[1] if people is None else people[1],
+            caption=_caption(len(tracked), number, estimate.stamp_ns),
             begins_world=begins_world,
         )
 
-    def _points(self, estimate: FrameEstimate):
+    def of_rig(self, sight: RigSight, *, begins_world: bool, number: int) -> Moment:
+        """A moment of several cameras; their world is the page's.
+
+        Args:
+            sight: the moment.
+            begins_world: as of ``of``.
+            number: as of ``of``.
+        """
+        if self._page_from_world is None or begins_world:
+            self._page_from_world, begins_world = np.eye(4), True
+            self._shapes.forget()
+            self._points_due_s = 0.0
+        shapes = {one.number: one.betas for one in sight.people}
+        scale = next((c.estimate.body_scale for c in sight.cameras if c.estimate), 1.0)
+        scene, people = self._rig_points(sight)
+        return Moment(
+            frame=SceneFrame(
+                [_rig_camera(camera) for camera in sight.cameras],
+                [_fused_person(one, sight.cameras) for one in sight.people],
+            ),
+            shapes=self._shapes.news(shapes, scale),
+            points=scene[0],
+            colors=scene[1],
+            people_points=None if people is None else people[0],
+            people_colors=_NO_POINTS[1] if people is None else people[1],
+            caption=_caption(len(sight.people), number, sight.stamp_ns),
+            begins_world=begins_world,
+        )
+
+    def _rig_points(self, sight: RigSight) -> "tuple[_Points, _Points | None]":
+        """Points of all cameras in the world, of the scene and of people."""
+        known = [
+            (camera.world_from_camera, camera.estimate)
+            for camera in sight.cameras
+            if camera.estimate is not None and camera.estimate.has_scene
+        ]
+        if not known or not self._is_due():
+            return _NO_POINTS, None
+        found: tuple[list[_Points], list[_Points]] = [], []
+        for pose, estimate in known:
+            for kind, (points, colors) in zip(
+                found, self._points(estimate, len(known)), strict=True
+            ):
+                kind.append((_moved(pose, points), colors))
+        return _joined(found[0]), _joined(found[1])
+
+    def _is_due(self) -> bool:
+        """Now and then only: choosing points takes longer than everything else of a moment."""
+        if time.monotonic() < self._points_due_s:
+            return False
+        self._points_due_s = time.monotonic() + _POINTS_S
+        return True
+
+    def _points(self, estimate: FrameEstimate, share: int = 1) -> "tuple[_Points, _Points]":
         """Some points and colours of the scene, and some of people; camera frame.
 
-        Now and then only: choosing them takes longer than everything else of a moment.
+        Args:
+            estimate: of a frame.
+            share: of so many cameras, which send together what one alone would.
         """
-        if not estimate.has_scene or time.monotonic() < self._points_due_s:
-            none = np.zeros((0, 3), np.uint8)
-            return (none.astype(np.float32), none), (None, none)
-        self._points_due_s = time.monotonic() + _POINTS_S
         sure = sure_pixels(estimate, self._scene)
         static = select_static_points(estimate, self._scene, sure)
         is_person = estimate.person_probability >= self._scene.mask_threshold
         pixels = np.flatnonzero(sure & is_person)
         points = estimate.points_camera.reshape(-1, 3)[pixels].astype(np.float32)
         colors = estimate.image.reshape(-1, 3)[pixels]
-        return _some(static.points, static.colors), _some(points, colors)
+        most = _MAX_POINTS // share
+        return _some(static.points, static.colors, most), _some(points, colors, most)
 
 
 class _Shapes:
@@ -302,22 +375,21 @@ class _Shapes:
         """Remove all skins."""
         self._worn.clear()
 
-    def news(self, people: list[TrackedPerson], scale: float) -> dict[int, BodyShape]:
-        """Skins of those who have none yet, or whose shape has changed."""
+    def news(self, people: Mapping[int, np.ndarray], scale: float) -> dict[int, BodyShape]:
+        """Skins of those, by number with their betas, who have none yet, or another shape."""
         found = {}
-        for one in people:
-            betas = np.asarray(one.person.body.betas, np.float64)
-            worn = self._worn.get(one.number)
+        for number, shape in people.items():
+            betas = np.asarray(shape, np.float64)
+            worn = self._worn.get(number)
             if (
                 worn is None
                 or np.linalg.norm(worn[0] - betas) >= _NEW_SHAPE
                 or abs(worn[1] / scale - 1) >= _NEW_SCALE
             ):
-                self._worn[one.number] = betas, scale
-                found[one.number] = self._shape(betas, scale)
+                self._worn[number] = betas, scale
+                found[number] = self._shape(betas, scale)
         # Whoever is out of the picture may lose the skin in the page, and gets a new one then.
-        here = {one.number for one in people}
-        self._worn = {number: worn for number, worn in self._worn.items() if number in here}
+        self._worn = {number: worn for number, worn in self._worn.items() if number in people}
         return found
 
     def _shape(self, betas: np.ndarray, scale: float) -> BodyShape:
@@ -353,27 +425,69 @@ def _scene_person(one: TrackedPerson, pose: np.ndarray) -> ScenePerson:
         float(np.linalg.norm(person.joints_camera[0])),
         None if velocity is None else float(np.linalg.norm(velocity)),
         one.stature_m,
-        None if one.visibility is None else one.visibility.joints,
+        visible_share(None if one.visibility is None else one.visibility.joints),
         int(one.state),
     )
     joints = _moved(pose, person.joints_camera[:55].astype(np.float64))
     return ScenePerson(one.number, rotations, joints, facts, not one.is_measured, covariance)
 
 
+def _fused_person(one: FusedPerson, cameras: Sequence[CameraSight]) -> ScenePerson:
+    velocity = one.velocity_world
+    away_m = [np.linalg.norm(one.joints_world[0] - c.world_from_camera[:3, 3]) for c in cameras]
+    facts = person_facts(
+        float(min(away_m)),
+        None if velocity is None else float(np.linalg.norm(velocity)),
+        one.stature_m,
+        f"{len(one.members)} of {len(cameras)}",
+        int(one.state),
+    )
+    return ScenePerson(
+        one.number,
+        skeleton_rotations(one.rotations[None])[0],
+        one.joints_world[:55],
+        facts,
+        one.state == TrackState.COASTING,
+        one.covariance[:3, :3],
+    )
+
+
+def _rig_camera(camera: CameraSight) -> SceneCamera:
+    return SceneCamera(
+        camera.world_from_camera,
+        *_lens(camera.lens),
+        None if camera.image is None else small_image(camera.image),
+        camera.name,
+        camera_facts(camera.age, camera.residual, camera.trouble, is_silent=camera.is_silent),
+        camera.is_silent,
+        camera.trouble,
+    )
+
+
+def _lens(camera: Intrinsics) -> tuple[float, float]:
+    """Vertical angle of view, and width over height."""
+    fov_rad = angle_of_view_rad(camera.height_px, camera.fy)
+    return fov_rad, camera.width_px / camera.height_px
+
+
 def _moved(pose: np.ndarray, points: np.ndarray) -> np.ndarray:
     return (points @ pose[:3, :3].T + pose[:3, 3]).astype(points.dtype)
 
 
-def _some(points: np.ndarray, colors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _joined(parts: list[_Points]) -> _Points:
+    return np.concatenate([p for p, _ in parts]), np.concatenate([c for _, c in parts])
+
+
+def _some(points: np.ndarray, colors: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
     """No more than are sent, from everywhere in the image and not always the same."""
-    if len(points) <= _MAX_POINTS:
+    if len(points) <= most:
         return points, colors
-    chosen = np.random.default_rng().choice(len(points), _MAX_POINTS, replace=False)
+    chosen = np.random.default_rng().choice(len(points), most, replace=False)
     return points[chosen], colors[chosen]
 
 
-def _caption(estimate: FrameEstimate, number: int, people: list[TrackedPerson]) -> str:
-    return f"{len(people)} people, frame {number}, at {estimate.stamp_ns / 1e9:.2f} s"
+def _caption(num_people: int, number: int, stamp_ns: int) -> str:
+    return f"{num_people} people, frame {number}, at {stamp_ns / 1e9:.2f} s"
 
 
 def _start_process() -> tuple[subprocess.Popen, Connection]:

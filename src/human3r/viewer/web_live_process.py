@@ -17,9 +17,16 @@ from human3r.errors import InputError
 from human3r.io.scene_cloud import SceneCloud
 from human3r.viewer.colors import person_color
 from human3r.viewer.web_cloud import below_soles, is_away_from_people, point_size_m
-from human3r.viewer.web_frames import Moment, PageStart, SceneFrame, over_the_floor, sole_places
+from human3r.viewer.web_frames import (
+    Moment,
+    PageStart,
+    SceneFrame,
+    over_the_floor,
+    overview,
+    sole_places,
+)
 from human3r.viewer.web_page import WebPage, set_start_view
-from human3r.viewer.web_scene import WebScene, quiet_server
+from human3r.viewer.web_scene import WebScene, camera_path, quiet_server
 
 _NICE = 10
 _VOXEL_M, _MAX_CLOUD = 0.04, 150_000
@@ -31,8 +38,6 @@ _MAX_PATHS = 64
 _STEP_M = 0.03
 """A place less than this from the one before is no part of a path."""
 _FLOOR_M = 12.0
-_USUAL_LENS = 0.8, 4 / 3
-"""Vertical field of view and aspect, until the first image."""
 _EYE, _LOOK_AT = np.array([-1.8, 1.5, 1.25]), np.array([3.2, 0.2, -0.3])
 """Behind, beside and above the first camera, which is at 0 and looks along x."""
 
@@ -75,8 +80,9 @@ class LiveDrawing:
 
     def __init__(self, server: viser.ViserServer, start: PageStart) -> None:
         self.num_drawn = 0
+        self._server = server
         self._caption = server.gui.add_markdown("waiting for the first image")
-        self._scene = WebScene(server, start.faces, start.skin_weights, *_USUAL_LENS)
+        self._scene = WebScene(server, start.faces, start.skin_weights)
         self._page = WebPage(server, self._scene, "live")
         set_start_view(server, _EYE, _LOOK_AT)
         self._forget()
@@ -88,13 +94,15 @@ class LiveDrawing:
         self._height_m: float | None = None
         """Of the floor."""
         self._cloud_due_s = 0.0
+        self._overlooked: bool | None = None
+        """None: not yet; otherwise whether people were there."""
 
     def show(self, moment: Moment) -> None:
         """Draw one moment."""
         if moment.begins_world:
             self._scene.forget()
             self._forget()
-        self._scene.set_lens(moment.fov_rad, moment.aspect)
+        self._look_over(moment.frame)
         for track_id, shape in moment.shapes.items():
             self._scene.add_person(track_id, shape)
         self._collect(moment)
@@ -109,11 +117,19 @@ class LiveDrawing:
             self._show_surroundings(moment.frame)
         self.num_drawn += 1
 
+    def _look_over(self, frame: SceneFrame) -> None:
+        """Of several cameras, where to look from at first; again when the first people are seen."""
+        is_ready = bool(frame.people)
+        if len(frame.cameras) > 1 and (self._overlooked is None or is_ready > self._overlooked):
+            set_start_view(self._server, *overview(frame))
+            self._overlooked = is_ready
+
     def _collect(self, moment: Moment) -> None:
         joints = [one.joints for one in moment.frame.people]
         away = is_away_from_people(moment.points, np.reshape(joints, (-1, 55, 3)))
         self._cloud.add(moment.points[away], moment.colors[away])
-        self._add_to_path("camera", moment.frame.page_from_camera[:3, 3])
+        for camera in moment.frame.cameras:
+            self._add_to_path(camera_path(camera.name), camera.page_from_camera[:3, 3])
         for one in moment.frame.people:
             if not one.is_predicted:
                 sole = sole_places(one.joints)
@@ -134,20 +150,21 @@ class LiveDrawing:
         points, colors, _ = self._cloud.result()
         if len(points):
             size_m = point_size_m(points)
-            stood = [np.array(path) for name, path in self._paths.items() if name != "camera"]
+            stood = [np.array(path) for name, path in self._paths.items() if name.isdigit()]
             soles = np.concatenate([np.zeros((0, 3)), *stood])
             scene.set_cloud(below_soles(points, soles, size_m), colors, size_m)
         if self._soles_m:
             height_m = float(np.median(self._soles_m))
             if self._height_m is None or abs(height_m - self._height_m) > 0.02:
                 self._height_m = height_m
-                scene.set_floor(height_m, frame.page_from_camera[:2, 3].round(), _FLOOR_M)
+                eyes = [camera.page_from_camera[:2, 3] for camera in frame.cameras]
+                scene.set_floor(height_m, np.mean(eyes, axis=0).round(), _FLOOR_M)
         for name, places in self._paths.items():
             path = np.array(places)
-            if name == "camera":
-                scene.set_path("camera", path)
-            else:
+            if name.isdigit():
                 scene.set_path(f"person {name}", over_the_floor(path), person_color(int(name)))
+            else:
+                scene.set_path(name, path)
 
 
 if __name__ == "__main__":

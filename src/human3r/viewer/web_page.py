@@ -10,7 +10,14 @@ import numpy as np
 import viser
 
 from human3r.viewer.colors import person_color
-from human3r.viewer.web_frames import COLUMNS, LAYERS, SceneFrame, ScenePerson
+from human3r.viewer.web_frames import (
+    CAMERA_COLUMNS,
+    COLUMNS,
+    LAYERS,
+    SceneCamera,
+    SceneFrame,
+    ScenePerson,
+)
 from human3r.viewer.web_scene import WebScene, camera_view
 
 _EYE_BEHIND_M = 0.8
@@ -20,7 +27,8 @@ _STYLE = (
     "white-space:nowrap}"
     ".h3r th{opacity:.6;font-weight:normal}.h3r td,.h3r th{padding:2px 4px}"
     ".h3r tr>:first-child{text-align:left}.h3r i{display:inline-block;width:.8em;height:.8em;"
-    "border-radius:50%;margin-right:.4em;vertical-align:-.05em}</style>"
+    "border-radius:50%;margin-right:.4em;vertical-align:-.05em}"
+    ".h3r-note{font-size:0.8em;margin:.4em .3em;color:#ffc454}</style>"
 )
 
 
@@ -49,7 +57,8 @@ class WebPage:
         gui.configure_theme(dark_mode=True, control_width="medium", show_logo=False)
         self._follow = gui.add_checkbox("follow camera", False)
         self._follow.on_update(lambda _: self._look_along())
-        self._panel = PeoplePanel(server, COLUMNS)
+        self._panel = Panel(server, "People", ("id", *COLUMNS), "no person in this frame")
+        self._cameras = Panel(server, "Cameras", ("camera", *CAMERA_COLUMNS), "")
         self._add_layer_switches(without)
         self._add_screenshot()
 
@@ -57,7 +66,10 @@ class WebPage:
         """Show a moment."""
         self._frame = frame
         self.scene.show(frame)
-        self._panel.show(frame.people)
+        self._panel.show([_row(p) for p in sorted(frame.people, key=lambda p: p.track_id)])
+        named = [camera for camera in frame.cameras if camera.name]
+        troubles = [camera.trouble for camera in named if camera.trouble]
+        self._cameras.show([_camera_row(camera) for camera in named], troubles)
         self._look_along()
 
     def _look_along(self) -> None:
@@ -98,33 +110,58 @@ class WebPage:
                 client.send_file_download(f"human3r_{self._name}.png", data.tobytes())
 
 
-class PeoplePanel:
-    """A table with a row per person."""
+class Panel:
+    """A table with a row per person, or per camera."""
 
-    def __init__(self, server: viser.ViserServer, columns: Sequence[str]) -> None:
-        head = "".join(f"<th>{name}</th>" for name in ("id", *columns))
+    def __init__(
+        self, server: viser.ViserServer, title: str, columns: Sequence[str], empty: str
+    ) -> None:
+        """Without rows.
+
+        Args:
+            server: of the page.
+            title: of the table.
+            columns: their names.
+            empty: what is said where there is no row; empty: nothing at all is to be seen then.
+        """
+        head = "".join(f"<th>{name}</th>" for name in columns)
         self._head = f"{_STYLE}<table class='h3r'><tr>{head}</tr>"
-        self._shown = ""
-        with server.gui.add_folder("People"):
+        self._empty = f"{_STYLE}{empty}" if empty else ""
+        self.shown = ""
+        self._folder = server.gui.add_folder(title, visible=bool(empty))
+        with self._folder:
             self._text = server.gui.add_html("")
 
-    def show(self, people: Sequence[ScenePerson]) -> None:
-        """Replace the rows."""
-        rows = "".join(_row(one) for one in sorted(people, key=lambda one: one.track_id))
-        text = f"{self._head}{rows}</table>" if rows else f"{_STYLE}nobody in this frame"
-        if text != self._shown:
-            self._shown = text
+    def show(self, rows: Sequence[str], notes: Sequence[str] = ()) -> None:
+        """Replace the rows, and the sentences below them."""
+        below = "".join(f"<p class='h3r-note'>{html.escape(note)}</p>" for note in notes)
+        text = f"{self._head}{''.join(rows)}</table>{below}" if rows else self._empty
+        if text != self.shown:
+            self.shown = text
             self._text.content = text
+            self._folder.visible = bool(text)
 
 
 def _row(person: ScenePerson) -> str:
     dot = f"<i style='background:rgb{person_color(person.track_id)}'></i>"
-    cells = "".join(f"<td>{html.escape(fact)}</td>" for fact in person.facts)
-    return f"<tr><td>{dot}{person.track_id}</td>{cells}</tr>"
+    return _cells(f"{dot}{person.track_id}", person.facts)
+
+
+def _camera_row(camera: SceneCamera) -> str:
+    return _cells(html.escape(camera.name), camera.facts)
+
+
+def _cells(first: str, facts: Sequence[str]) -> str:
+    cells = "".join(f"<td>{html.escape(fact)}</td>" for fact in facts)
+    return f"<tr><td>{first}</td>{cells}</tr>"
 
 
 def set_start_view(server: viser.ViserServer, eye: np.ndarray, target: np.ndarray) -> None:
-    """Where a browser that opens the page looks from, and at what."""
+    """Where a browser looks from at first, and at what; those that look already turn there."""
+    for client in server.get_clients().values():
+        with client.atomic():
+            client.camera.up_direction = np.array([0.0, 0.0, 1.0])
+            client.camera.position, client.camera.look_at = eye, target
     camera = server.initial_camera
     camera.position, camera.look_at = tuple(eye.tolist()), tuple(target.tolist())
     camera.up = (0.0, 0.0, 1.0)

@@ -8,7 +8,7 @@ import contextlib
 import io
 import logging
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -20,7 +20,14 @@ from human3r.body.kinematics import global_rotations
 from human3r.body.skeleton import JOINT_PARENTS, NUM_JOINTS
 from human3r.errors import InputError
 from human3r.viewer.colors import person_color
-from human3r.viewer.web_frames import LAYERS, LOOPBACK, BodyShape, SceneFrame, ScenePerson
+from human3r.viewer.web_frames import (
+    LAYERS,
+    LOOPBACK,
+    BodyShape,
+    SceneCamera,
+    SceneFrame,
+    ScenePerson,
+)
 
 _MAX_PEOPLE = 64
 """Bodies that a page holds; the one unseen for longest makes room."""
@@ -28,6 +35,7 @@ _LABEL_ABOVE_M = 0.25
 _FRUSTUM_M = 0.35
 _GRID_BELOW_M = 0.06
 _PATH_COLOR = (255, 196, 84)
+_SILENT_COLOR = (120, 120, 130)
 _JPEG_QUALITY = 75
 _FAINT_OPACITY = 0.35
 _ELLIPSOID_OPACITY = 0.3
@@ -97,6 +105,43 @@ class _Drawn:
             handle.remove()
 
 
+@dataclass
+class _DrawnCamera:
+    """What of a camera is in the page."""
+
+    frustum: viser.CameraFrustumHandle
+    label: viser.LabelHandle | None
+
+    def show(self, camera: SceneCamera) -> None:
+        frustum, pose = self.frustum, camera.page_from_camera
+        if (frustum.fov, frustum.aspect) != (camera.fov_rad, camera.aspect):
+            frustum.fov, frustum.aspect = camera.fov_rad, camera.aspect
+        frustum.wxyz = _wxyz(pose[:3, :3])
+        frustum.position = pose[:3, 3]
+        color = _SILENT_COLOR if camera.is_silent else _PATH_COLOR
+        if tuple(frustum.color) != color:
+            frustum.color = color
+        if camera.is_silent:
+            frustum.image = None
+        elif camera.image is not None:
+            frustum.image = camera.image
+        if self.label is not None:
+            text = f"{camera.name} (silent)" if camera.is_silent else camera.name
+            self.label.position = pose[:3, 3] + np.array([0.0, 0.0, _LABEL_ABOVE_M])
+            if self.label.text != text:
+                self.label.text = text
+
+    def remove(self) -> None:
+        self.frustum.remove()
+        if self.label is not None:
+            self.label.remove()
+
+
+def camera_path(name: str) -> str:
+    """What the path of a camera is called in ``WebScene.set_path``."""
+    return f"camera {name}" if name else "camera"
+
+
 class WebScene:
     """Draws frames into a viser server; all its pages show the newest one.
 
@@ -109,8 +154,6 @@ class WebScene:
         server: viser.ViserServer,
         faces: np.ndarray,
         skin_weights: Float[np.ndarray, "vertices 55"],
-        fov_rad: float,
-        aspect: float,
     ) -> None:
         """An empty page; z is up.
 
@@ -118,8 +161,6 @@ class WebScene:
             server: of viser.
             faces: (faces, 3) triangles of every body.
             skin_weights: of the body model; a page uses the strongest four of each vertex.
-            fov_rad: vertical angle of view of the camera.
-            aspect: width over height of its image.
         """
         self._server = server
         self._faces = faces
@@ -133,21 +174,7 @@ class WebScene:
             name: scene.add_frame(f"/{name}", show_axes=False, visible=is_shown)
             for name, is_shown in LAYERS.items()
         }
-        self._frustum = scene.add_camera_frustum(
-            "/camera/frustum",
-            fov_rad,
-            aspect,
-            scale=_FRUSTUM_M,
-            color=_PATH_COLOR,
-            format="jpeg",
-            jpeg_quality=_JPEG_QUALITY,
-            cast_shadow=False,
-        )
-
-    def set_lens(self, fov_rad: float, aspect: float) -> None:
-        """Of the drawn camera: vertical angle of view, and width over height of its image."""
-        if (self._frustum.fov, self._frustum.aspect) != (fov_rad, aspect):
-            self._frustum.fov, self._frustum.aspect = fov_rad, aspect
+        self._cameras: dict[str, _DrawnCamera] = {}
 
     def set_cloud(
         self,
@@ -190,10 +217,10 @@ class WebScene:
     def set_path(
         self, name: str, places: Float[np.ndarray, "n 3"], color: tuple[int, int, int] = _PATH_COLOR
     ) -> None:
-        """A line along places, replacing the one of that name: ``camera`` or a person's."""
+        """A line along places, replacing the one of that name: ``camera...`` or a person's."""
         if len(places) < 2:
             return
-        layer = "camera" if name == "camera" else "paths"
+        layer = "camera" if name.startswith("camera") else "paths"
         self._server.scene.add_line_segments(
             f"/{layer}/path of {name}",
             np.stack([places[:-1], places[1:]], axis=1).astype(np.float32),
@@ -206,7 +233,9 @@ class WebScene:
         """Take out everything but the camera: another world begins."""
         for track_id in list(self._people):
             self.remove_person(track_id)
-        for name in ("/cloud/points", "/people in the cloud/points", "/camera/path of camera"):
+        for name in list(self._cameras):
+            self._server.scene.remove_by_name(f"/camera/path of {camera_path(name)}")
+        for name in ("/cloud/points", "/people in the cloud/points"):
             self._server.scene.remove_by_name(name)
 
     def knows(self, track_id: int) -> bool:
@@ -274,18 +303,37 @@ class WebScene:
         seen = {person.track_id: person for person in frame.people}
         # All of it reaches a page at once: no body is seen half moved.
         with self._server.atomic():
-            self._show_camera(frame)
+            self._show_cameras(frame.cameras)
             for track_id, drawn in list(self._people.items()):
                 drawn.show(track_id in seen)
                 if track_id in seen:
                     self._people[track_id] = self._people.pop(track_id)
                     _pose(drawn, seen[track_id])
 
-    def _show_camera(self, frame: SceneFrame) -> None:
-        self._frustum.wxyz = _wxyz(frame.page_from_camera[:3, :3])
-        self._frustum.position = frame.page_from_camera[:3, 3]
-        if frame.image is not None:
-            self._frustum.image = frame.image
+    def _show_cameras(self, cameras: Sequence[SceneCamera]) -> None:
+        for name in self._cameras.keys() - {camera.name for camera in cameras}:
+            self._cameras.pop(name).remove()
+        for camera in cameras:
+            if camera.name not in self._cameras:
+                self._cameras[camera.name] = self._add_camera(camera)
+            self._cameras[camera.name].show(camera)
+
+    def _add_camera(self, camera: SceneCamera) -> "_DrawnCamera":
+        scene, name = self._server.scene, camera.name
+        frustum = scene.add_camera_frustum(
+            f"/camera/frustum of {name}" if name else "/camera/frustum",
+            camera.fov_rad,
+            camera.aspect,
+            scale=_FRUSTUM_M,
+            color=_PATH_COLOR,
+            format="jpeg",
+            jpeg_quality=_JPEG_QUALITY,
+            cast_shadow=False,
+        )
+        label = None
+        if name:
+            label = scene.add_label(f"/camera/name of {name}", name, anchor="bottom-center")
+        return _DrawnCamera(frustum, label)
 
 
 def _pose(drawn: _Drawn, person: ScenePerson) -> None:

@@ -12,9 +12,12 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.substitutions import FindPackageShare
 
+_NODE = "human3r"
+_READ = ("humans", "skeleton", "meshes", "mesh_topology")
 _ARGUMENTS = {
     # name: (default, help)
     "namespace": ("", "Namespace of the bridge; that of the node."),
+    "node": (_NODE, "Name of the node whose people are read, for example human3r_multi."),
     "outputs": ("", "Formats, for example [markers, hri]; empty: the parameter file's."),
     "image": ("image", "Image topic of the node; read for hri.cropped only."),
     "log_level": ("info", "debug, info, warn or error."),
@@ -70,7 +73,7 @@ def _bridge(context) -> list:
             namespace=value("namespace"),
             # Later entries win: the command line over the file.
             parameters=[value("bridge_params_file") or _own_file(), given],
-            remappings=[("image", value("image"))],
+            remappings=[("image", value("image")), *_of_node(value("node"))],
             arguments=["--ros-args", "--log-level", value("log_level")],
             # A launch that is killed leaves no bridge behind.
             additional_env={"HUMAN3R_END_WITH_PARENT": "1"},
@@ -79,3 +82,10 @@ def _bridge(context) -> list:
             output="screen",
         )
     ]
+
+
+def _of_node(node: str) -> list[tuple[str, str]]:
+    """Remappings of what is read, where it is that of another node than usual."""
+    if node == _NODE:
+        return []
+    return [(f"{_NODE}/{name}", f"{node}/{name}") for name in _READ]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from human3r_bridge import parameters
+from human3r_bridge import inputs, parameters
 from human3r_bridge.formats import make_outputs
 from human3r_bridge.hri_chain import CHAIN
 from human3r_bridge.inputs import IMAGE
@@ -45,6 +45,13 @@ def test_the_launch_file_starts_the_bridge_with_what_is_given(launch):
     )
 
 
+def test_the_people_of_another_node_are_read_by_remapping(launch):
+    _, (node,) = launch(BRIDGE, node="human3r_multi", namespace="base")
+    remapped = dict(node.kwargs["remappings"])
+    for name in (inputs.HUMANS, inputs.SKELETON, inputs.MESHES, inputs.MESH_TOPOLOGY):
+        assert remapped[name] == name.replace("human3r/", "human3r_multi/")
+
+
 def test_a_parameter_file_and_respawning_are_taken_over(launch):
     _, (node,) = launch(BRIDGE, bridge_params_file="/my/bridge.yaml", respawn="true")
     assert node.kwargs["parameters"][0] == "/my/bridge.yaml"
@@ -73,7 +80,8 @@ def test_the_live_launch_file_passes_its_arguments_on_to_the_bridge(launch):
     passed = {name: value.args[0] for name, value in include.kwargs["launch_arguments"]}
     assert passed == {name: name for name in passed}
     assert set(passed) == set(bridge_arguments) & set(live_arguments)
-    assert set(passed) == set(bridge_arguments), "all of them are seen by --show-args"
+    # They start the node that is read by default.
+    assert set(passed) == set(bridge_arguments) - {"node"}, "all are seen by --show-args"
 
 
 class TopicNode:

@@ -137,7 +137,10 @@ def overrides(values: Mapping[str, Any], default: Declared) -> list[Parameter]:
 
 
 def own_overrides(
-    parser: argparse.ArgumentParser, args: Sequence[str], default: Declared
+    parser: argparse.ArgumentParser,
+    args: Sequence[str],
+    default: Declared,
+    flags: Callable[[argparse.Namespace], Mapping[str, Any]] = lambda options: {},
 ) -> list[Parameter]:
     """``--settings`` and ``--set`` of a node's executable as parameters for its start.
 
@@ -146,6 +149,7 @@ def own_overrides(
         args: command line with the program's name; what follows ``--ros-args`` is left to the
             client library.
         default: whose settings they are.
+        flags: options of the parser's own as settings; None where not given.
 
     Raises:
         ConfigError: unreadable file, unknown name, or a value that cannot be used.
@@ -162,7 +166,8 @@ def own_overrides(
         check_remapping(args)
     except argparse.ArgumentTypeError as error:
         parser.error(str(error))
-    return overrides(given_values(options, type(default), foreign=FOREIGN), default)
+    given = given_values(options, type(default), flags=flags(options), foreign=FOREIGN)
+    return overrides(given, default)
 
 
 def check_remapping(args: Sequence[str]) -> None:

@@ -7,6 +7,7 @@ import pytest
 import yaml
 from human3r_ros import parent
 from human3r_ros.commands import live, replay_pacer
+from human3r_ros.commands.layout_check import shown_in
 from human3r_ros.multi.settings import MultiSettings
 
 from human3r.config import Settings
@@ -359,7 +360,7 @@ def test_no_launch_file_repeats_a_default_of_the_settings():
     named = {name for name in Settings.specs() if f'"{name}"' in text}
     assert named == {
         *("model.weights", "model.body_model", "tf.mode", "level.source"),
-        "input.transport",
+        *("input.transport", "web.port"),
         *("input.policy", "input.queue", "diagnostics.max_latency_s"),
     }
 
@@ -387,3 +388,42 @@ def test_multi_starts_the_fusing_node_with_cameras_of_its_own(launch):
     assert given == {"cameras": cameras, "model.weights": str(Path("w.safetensors").absolute())}
     assert MultiSettings().replace(given).pipeline_settings().model.weights
     assert node.kwargs["additional_env"]
+
+
+def test_multi_shows_all_cameras_in_rviz_and_people_of_all_of_them(launch):
+    _, actions, _ = launch("multi", cameras="left,right=/cam1/image", rviz="true", world="room")
+    included = only(actions, name="IncludeLaunchDescription")
+    assert ("node", "human3r_multi") in included.kwargs["launch_arguments"]
+    rviz = only(actions, executable="rviz2")
+    layout = Path(rviz.kwargs["arguments"][1])
+    shown = {one.topic for one in shown_in(layout)}
+    manager = yaml.safe_load(layout.read_text())["Visualization Manager"]
+    layout.unlink()
+    assert manager["Global Options"]["Fixed Frame"] == "room"
+    assert {"/human3r_bridge/markers", "/human3r_multi/cameras"} <= shown
+    for name in ("left", "right"):
+        under = f"/human3r_multi/{name}"
+        assert {f"{under}/color/image/compressed", f"{under}/scene/points"} <= shown
+    assert not any("CAMERA" in topic for topic in shown)
+
+
+def test_multi_shows_the_topics_of_the_nodes_whose_people_it_reads(launch):
+    _, actions, _ = launch("multi", views="robot1,robot2", rviz="true", namespace="base")
+    layout = Path(only(actions, executable="rviz2").kwargs["arguments"][1])
+    shown = {one.topic for one in shown_in(layout)}
+    layout.unlink()
+    assert {"/base/human3r_multi/cameras", "/base/human3r_bridge/markers"} <= shown
+    assert {"/robot1/human3r/scene/points", "/robot2/human3r/color/image/compressed"} <= shown
+
+
+def test_multi_takes_a_port_for_its_page_and_starts_neither_rviz_nor_bridge_by_itself(launch):
+    _, actions, _ = launch("multi", cameras="left,right", web="8080")
+    (node,) = actions
+    assert node.kwargs["parameters"] == [{"cameras": "left,right", "web.port": 8080}]
+    assert MultiSettings().replace(node.kwargs["parameters"][0]).web.port == 8080
+
+
+def test_multi_says_what_rviz_would_need(launch_without):
+    reason = launch_without("multi", "human3r_bridge", views="a,b", rviz="true")
+    assert "rviz2" in reason
+    assert "rviz:=false" in reason

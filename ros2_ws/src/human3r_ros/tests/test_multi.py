@@ -13,6 +13,8 @@ from human3r_ros.multi.fused_stream import FusedStream
 from human3r_ros.multi.messages import fused_array, is_usable, view_from_message
 from human3r_ros.multi.settings import MultiSettings
 from human3r_ros.throttled_log import ThrottledLog
+from human3r_ros.transforms import transform_message
+from tf2_msgs.msg import TFMessage
 
 from human3r.multiview.fuser import Fuser
 from human3r.multiview.rig_file import RigCamera, write_rig
@@ -100,6 +102,25 @@ def test_a_moment_in_flight_does_not_follow_the_closing_message():
     assert [len(message.humans) for message in sent] == [2, 0]
 
 
+@pytest.mark.parametrize("is_calibrated", [False, True])
+def test_two_cameras_with_one_frame_are_told(is_calibrated):
+    node = MagicMock()
+    poses = {name: RigCamera(name, camera_at(0.0)) for name in ("left", "right")}
+    said = []
+    stream = FusedStream(
+        node, MultiSettings(), poses if is_calibrated else {}, ThrottledLog(said.append)
+    )
+    edge = transform_message(1, "world", "cam", np.eye(4))
+    stream.tree.update(TFMessage(transforms=[edge]), is_static=True)
+    header = convert.header(STAMP_NS, "cam")
+    stream.pose("left", header)
+    assert stream.trouble["left"] == ""
+    pose = stream.pose("right", header)
+    assert (pose is not None) == is_calibrated, "a calibration file knows better than TF"
+    assert "its frame is 'cam', as that of left" in stream.trouble["right"]
+    assert any("frame_id" in text for text in said)
+
+
 # -- processes -----------------------------------------------------------------------------------
 
 
@@ -116,7 +137,7 @@ def test_two_processes_become_one_world_and_one_may_be_killed(room):
     room.camera("left", LEFT_DEG, 2)
     right = room.camera("right", RIGHT_DEG, 3)
     room.wait(lambda: room.shared("right") > 10, "people seen by both")
-    first = room.people()
+    first = room.mean_people()
     assert len(first) == 2
     for place in PLACES:
         assert min(np.linalg.norm(p - place) for p in first.values()) < 0.4
@@ -127,7 +148,7 @@ def test_two_processes_become_one_world_and_one_may_be_killed(room):
         lambda: room.status("right") and room.status("right").level == DiagnosticStatus.STALE,
         "news of the dead camera",
     )
-    alone = room.people()
+    alone = room.mean_people()
     assert set(alone) == set(first)
     for name, place in alone.items():
         assert np.linalg.norm(place - first[name]) < 0.5
@@ -135,7 +156,7 @@ def test_two_processes_become_one_world_and_one_may_be_killed(room):
     before = room.shared("right")
     room.camera("right", RIGHT_DEG, 4)  # It counts its people the other way round.
     room.wait(lambda: room.shared("right") > before + 10, "people seen by both again")
-    again = room.people()
+    again = room.mean_people()
     assert set(again) == set(first)
     for name, place in again.items():
         assert np.linalg.norm(place - first[name]) < 0.4

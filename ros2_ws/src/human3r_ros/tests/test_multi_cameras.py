@@ -1,6 +1,8 @@
 """The fusing node with cameras of its own: a rendered room, images over DDS, one network."""
 
+import xml.etree.ElementTree as ET
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -20,6 +22,7 @@ from human3r.types import Intrinsics
 from ros2_ws.src.human3r_ros.tests.fusing_room import Room
 from ros2_ws.src.human3r_ros.tests.running_process import wait_until
 
+SHARE = Path(__file__).resolve().parents[1]
 pytestmark = pytest.mark.slow
 SIZE_PX = (320, 224)
 NUM_FRAMES = 3
@@ -125,6 +128,18 @@ def test_one_process_reads_two_cameras_and_one_may_fall_silent_and_return(room, 
     assert len(first) == len(true_heads)
     for head in true_heads:
         assert min(np.linalg.norm(p[:2] - head[:2]) for p in first.values()) < 0.5
+    policy = ET.parse(SHARE / "sros2" / "policy.xml").getroot()
+    allowed = {
+        topic.text for topic in policy.find("*/enclave[@path='/human3r_multi']").iter("topic")
+    }
+    named = {t.replace("/left/", "/camera0/").replace("/right/", "/camera1/") for t in allowed}
+    node = room.peer.node
+    published = node.get_publisher_names_and_types_by_node("human3r_multi", "/")
+    names = {name for name, _ in published}
+    assert {"/human3r_multi/humans", "/human3r_multi/cameras"} <= names
+    assert names <= named, names - named
+    read = node.get_subscriber_names_and_types_by_node("human3r_multi", "/")
+    assert {name for name, _ in read} <= named
     values = {v.key: v.value for v in room.status("camera1").values}
     assert float(values["residual_px"]) < float(values["expected_px"])
     assert single[-1].header.frame_id == "camera1_optical"

@@ -8,11 +8,13 @@ import sys
 import numpy as np
 import pytest
 from human3r_ros.commands import image_out, play, playback
+from human3r_ros.commands.feeds import Moments, Shot, find_feeds
 from human3r_ros.commands.pacing import MediaClock, Pacer
 from human3r_ros.commands.private_domain import private_environment
 
 from human3r.errors import InputError, OutputError
-from human3r.types import Frame
+from human3r.multiview.rig_file import RigCamera, write_rig
+from human3r.types import Frame, Intrinsics
 from tests.drawn_clip import write_clip
 from tests.io.media import image_message, picture, write_bag
 
@@ -152,7 +154,7 @@ def test_recorded_time_comes_before_what_was_recorded_by_then():
     heard = Heard()
     recorded = playback.RecordedTime(heard, heard)
     image = np.zeros((4, 6, 3), np.uint8)
-    items = [playback.Item(Frame(image, 70 * MS + n), n, 71 * MS + n) for n in (0, 5)]
+    items = [playback.Item([Shot(0, Frame(image, 70 * MS + n))], n, 71 * MS + n) for n in (0, 5)]
     assert [recorded.enter(item) for item in items] == [70 * MS, 70 * MS + 5]
     assert heard.said == [
         *(("clock", 70 * MS), ("others", 71 * MS)),
@@ -162,7 +164,7 @@ def test_recorded_time_comes_before_what_was_recorded_by_then():
 
 def test_a_video_begins_after_zero_which_would_mean_no_stamp():
     heard = Heard()
-    item = playback.Item(Frame(np.zeros((4, 6, 3), np.uint8), 0), 0, None)
+    item = playback.Item([Shot(0, Frame(np.zeros((4, 6, 3), np.uint8), 0))], 0, None)
     assert playback.RecordedTime(heard, None).enter(item) == 1_000_000_000
 
 
@@ -264,3 +266,110 @@ while (len(images) < 10 or len(infos) < 10) and time.monotonic() < end:
     rclpy.spin_once(node, timeout_sec=0.1)
 print(json.dumps(dict(images=images, infos=infos, **other)))
 """
+
+
+# -- several cameras -------------------------------------------------------------------------------
+
+
+def options_of(*words):
+    return play._parse([str(word) for word in words])
+
+
+def rig_of(folder, **sources):
+    cameras = {
+        name: RigCamera(name, np.eye(4), Intrinsics(50.0, 50.0, 31.5, 23.5, 64, 48), source=source)
+        for name, source in sources.items()
+    }
+    write_rig(folder / "cameras.yaml", cameras)
+    return folder / "cameras.yaml"
+
+
+def test_each_of_several_videos_has_a_topic_and_a_frame_of_its_own():
+    feeds = find_feeds(options_of("l.mp4", "r.mp4", "--topics", "/left/image_raw,/right/image_raw"))
+    assert [(f.source, f.topic, f.frame_id) for f in feeds] == [
+        ("l.mp4", "/left/image_raw", "left_optical"),
+        ("r.mp4", "/right/image_raw", "right_optical"),
+    ]
+
+
+def test_a_calibration_file_names_sources_topics_and_lenses(tmp_path):
+    path = rig_of(tmp_path, left="l.mp4", right="bag:/cam/image", spare="")
+    left, right = find_feeds(options_of(path))
+    assert (left.source, left.topic) == (str(tmp_path / "l.mp4"), "/left/image_raw")
+    assert (right.source, right.source_topic) == (str(tmp_path / "bag"), "/cam/image")
+    assert left.intrinsics.fx == 50.0
+    given = find_feeds(options_of(path, "--topics", "/a/image,/b/image"))
+    assert [feed.topic for feed in given] == ["/a/image", "/b/image"]
+
+
+def test_topics_of_a_bag_keep_their_names_and_frames(tmp_path):
+    image = image_message(1, picture(0), "rgb8")
+    bag = write_bag(tmp_path / "b", [("/left/image", 1, image), ("/right/image", 1, image)])
+    feeds = find_feeds(options_of(bag, "--topics", "/left/image,/right/image"))
+    assert [(f.source_topic, f.topic, f.frame_id) for f in feeds] == [
+        ("/left/image", "/left/image", ""),
+        ("/right/image", "/right/image", ""),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["a.mp4"], "no topic is given"),
+        (["a.mp4", "b.mp4", "--topic", "/a"], "2 sources, but one topic"),
+        (["a.mp4", "b.mp4", "--topics", "/a"], "2 sources and 1 topics"),
+        (["a.mp4", "b.mp4", "--topics", "/a,/a"], "different topics"),
+        (["a.mp4", "b.mp4", "--topics", "/a,/2nd"], "no topic name"),
+        (["a.mp4", "b.mp4", "--topics", "/a,/b", "--lockstep"], "are for one camera"),
+        (["none.yaml"], "no such file"),
+    ],
+)
+def test_sources_and_topics_that_do_not_match_are_told(words, said):
+    with pytest.raises(InputError, match=said):
+        play.main(words)
+
+
+def test_images_of_one_moment_go_out_together_and_a_camera_that_began_later_joins(tmp_path):
+    def at(stamp_ms, value):
+        return image_message(stamp_ms * MS, picture(value), "rgb8")
+
+    left = [("/left/image", t * MS, at(t, 0)) for t in (1000, 1100, 1200)]
+    right = [("/right/image", t * MS, at(t, 1)) for t in (1103, 1203, 1303)]
+    bag = write_bag(tmp_path / "b", sorted(left + right, key=lambda one: one[1]))
+    options = options_of(bag, "--topics", "/left/image,/right/image")
+    items = list(play._passes(find_feeds(options), options))
+    seen = [[(shot.feed, shot.frame.stamp_ns // MS) for shot in item.shots] for item in items]
+    assert seen == [[(0, 1000)], [(0, 1100), (1, 1103)], [(0, 1200), (1, 1203)], [(1, 1303)]]
+    assert [item.media_ns // MS for item in items] == [0, 100, 200, 303]
+    sent = [[], []]
+    players = [Sender(one) for one in sent]
+    playback.play_all(players, items, AtOnce(), in_order=False, stamps=None)
+    assert sent == [[0, 100, 200], [103, 203, 303]]
+
+
+class Sender:
+    """Stands in for a publisher of images."""
+
+    def __init__(self, stamps_ms):
+        self._stamps_ms = stamps_ms
+
+    def publish(self, frame, stamp_ns, *, in_order):
+        self._stamps_ms.append(stamp_ns // MS)
+
+
+class AtOnce:
+    """Waits for nothing; stamps are media times."""
+
+    delayed_ns = 0
+
+    def before(self, item):
+        return item.media_ns
+
+    def after(self, stamp_ns):
+        pass
+
+
+def test_sources_are_closed_when_one_of_them_cannot_be_opened(clip, tmp_path):
+    options = options_of(clip, tmp_path / "absent.mp4", "--topics", "/a/image,/b/image")
+    with pytest.raises(InputError, match="no such file"):
+        Moments(find_feeds(options), options)

@@ -1,9 +1,11 @@
 """When to send which frame: media time becomes clock time, without bursts."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
 
 from human3r.types import Frame
 
+T = TypeVar("T")
 _DEFAULT_STEP_NS = 33_333_333
 _LEAP_NS = 60_000_000_000
 """A pause longer than this, where a session begins, is the clock that was set."""
@@ -60,13 +62,20 @@ class MediaClock:
         if rate_hz and not self._fixed_step and self._last_ns is None:
             self._step_ns = round(1e9 / rate_hz)
 
-    def walk(self, frames: Iterable[Frame]) -> Iterator[tuple[Frame, int]]:
-        """One pass: each frame with its media time in nanoseconds.
+    def walk(
+        self, items: Iterable[T], frame_of: Callable[[T], Frame] = lambda item: item
+    ) -> Iterator[tuple[T, int]]:
+        """One pass: each item with its media time in nanoseconds.
 
         Where the recording's clock was set, media time goes on as if it had not been.
+
+        Args:
+            items: frames, or what has some.
+            frame_of: the frame whose stamp counts.
         """
         offset_ns: int | None = None
-        for frame in frames:
+        for item in items:
+            frame = frame_of(item)
             following_ns = 0 if self._last_ns is None else self._last_ns + self._step_ns
             if offset_ns is None or self._fixed_step:
                 offset_ns = following_ns - frame.stamp_ns
@@ -79,4 +88,4 @@ class MediaClock:
             if self._last_ns is not None:
                 self._step_ns = media_ns - self._last_ns
             self._last_ns = media_ns
-            yield frame, media_ns
+            yield item, media_ns

@@ -1,4 +1,4 @@
-"""``human3r play``: a video, folder or bag as an image topic, as if a camera were running.
+"""``human3r play``: videos, folders or a bag as image topics, as if cameras were running.
 
 With ``--lockstep`` it waits for the node's report on every image, so that none is dropped and two
 replays give the same numbers.
@@ -15,15 +15,14 @@ from pathlib import Path
 from typing import BinaryIO
 
 from human3r.atomic import whole_file
-from human3r.checks import MAX_IMAGE_PIXELS
-from human3r.config import Settings
 from human3r.errors import InputError
-from human3r.io import open_source
+from human3r.multiview.rig_file import split_source
 from human3r.setting import CommandParser
 from human3r_ros.bag_file import refuse_existing
 from human3r_ros.commands.bag_topics import BagTopics
 from human3r_ros.commands.client_session import ClientSession, client_session
 from human3r_ros.commands.command_log import speak_plainly
+from human3r_ros.commands.feeds import Feed, Moments, find_feeds
 from human3r_ros.commands.image_out import Player
 from human3r_ros.commands.lockstep import FrameGate, ReplayClock
 from human3r_ros.commands.option_types import (
@@ -58,15 +57,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     speak_plainly()
     options = _parse(argv)
-    passes = _passes(options)
+    feeds = find_feeds(options)
+    if len(feeds) > 1 and (options.lockstep or options.also or options.frame_id):
+        raise InputError(
+            "--lockstep, --also and --frame-id are for one camera; expected none of them with "
+            f"{len(feeds)}. Leave them out."
+        )
+    passes = _passes(feeds, options)
     first = next(passes)  # An unusable source is reported before anything appears on the network.
     with _new_file(options.report) as report:
-        _play(options, passes, first, report)
+        _play(options, feeds, passes, first, report)
     return 0
 
 
 def _play(
     options: argparse.Namespace,
+    feeds: list[Feed],
     passes: Generator[Item, None, None],
     first: Item,
     report: BinaryIO | None,
@@ -74,33 +80,38 @@ def _play(
     # Nothing needs spinning where nothing is heard.
     session_of = client_session("human3r_play", spin=options.lockstep)
     with closing(passes), ExitStack() as stack, session_of as session:
-        player = Player(
-            session.node,
-            options.topic,
-            compressed=options.compressed,
-            frame_id=options.frame_id,
-            fov_deg=options.fov_deg,
-        )
+        players = [
+            Player(
+                session.node,
+                feed.topic,
+                compressed=options.compressed,
+                frame_id=feed.frame_id,
+                fov_deg=options.fov_deg,
+            )
+            for feed in feeds
+        ]
         recorded = _recorded_time(options, session, stack)
         gate = FrameGate(session.node, options.status) if options.lockstep else None
         if options.wait_for_subscriber or gate is not None:
-            _wait_for_subscriber(player, session, options.wait_timeout)
+            for player in players:
+                _wait_for_subscriber(player, session, options.wait_timeout)
         if gate is not None:
             gate.wait_for_node(options.wait_timeout, session.stop)
-            warn_of_lossy_readers(session.node, player)
+            warn_of_lossy_readers(session.node, players[0])
         began_s = time.monotonic()
         stamps: list[int] = []
         pace = _pace(options, session, recorded, gate)
         play_all(
-            player,
+            players,
             itertools.chain([first], passes),
             pace,
             in_order=options.lockstep,
             stamps=stamps if report else None,
         )
-        player.finish()
+        for player in players:
+            player.finish()
         seconds = time.monotonic() - began_s
-    _report(options, player, stamps, pace, gate, seconds, report)
+    _report(options, players, stamps, pace, gate, seconds, report)
 
 
 @contextmanager
@@ -118,16 +129,16 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = CommandParser(
         prog="human3r play",
         description="Publish a video, image folder or bag as an image topic: at its own pace, or "
-        "in lock-step with the node.",
+        "in lock-step with the node. Several cameras go out together, with stamps of one clock: "
+        "videos with as many --topics, a bag with several --topics, or a calibration file that "
+        "names sources.",
     )
     add = parser.add_argument
-    add("source", metavar="SOURCE", help="video, folder of images, image, bag or camera number")
-    add(
-        "--topic",
-        type=topic_name,
-        required=True,
-        help="image topic to publish, for example /camera/image_raw",
-    )
+    add("source", metavar="SOURCE", nargs="+", help="video, folder of images, image, bag, "
+        "BAG:/TOPIC or camera number; of several cameras one each, or CAMERAS.yaml")  # fmt: skip
+    add("--topic", type=topic_name, help="image topic to publish, for example /camera/image_raw")
+    add("--topics", metavar="LIST", help="image topics of several cameras, separated by commas, in "
+        "the order of the sources (CAMERAS.yaml: /NAME/image_raw)")  # fmt: skip
     add("--rate", type=positive, default=1.0, metavar="X", help="X times as fast (default 1)")
     add("--loop", action="store_true", help="begin again at the end; stamps go on increasing")
     add("--compressed", action="store_true", help="send JPEG on TOPIC/compressed")
@@ -161,6 +172,8 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--wait-timeout", type=positive, default=60.0, metavar="S", help="give up waiting then")
     add("--report", type=Path, metavar="FILE", help="write what was sent, with stamps, as JSON")
     options = parser.parse_args(argv)
+    if options.topic and options.topics:
+        parser.error("--topic is for one camera, --topics for several; leave one out")
     if options.also and not (options.clock or options.lockstep):
         parser.error("--also needs the bag's own time; add --clock or --lockstep")
     if options.also and options.loop:
@@ -168,23 +181,16 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     return options
 
 
-def _passes(options: argparse.Namespace) -> Generator[Item, None, None]:
-    """Frames with media times, once or for ever."""
+def _passes(feeds: list[Feed], options: argparse.Namespace) -> Generator[Item, None, None]:
+    """Moments with media times, once or for ever."""
     clock = MediaClock()
     if options.fps:
         clock.fix_rate(options.fps)
     while True:
-        with open_source(
-            options.source,
-            topic=options.source_topic,
-            every=options.every,
-            max_frames=options.max_frames,
-            max_pixels=MAX_IMAGE_PIXELS,
-            settings=Settings().replace({"input.stamp": options.stamp}),
-        ) as source:
-            clock.expect_rate(source.rate_hz)
-            for frame, media_ns in clock.walk(source):
-                yield Item(frame, media_ns, getattr(source, "recorded_ns", None))
+        with Moments(feeds, options) as moments:
+            clock.expect_rate(moments.rate_hz)
+            for shots, media_ns in clock.walk(moments, lambda shots: shots[0].frame):
+                yield Item(shots, media_ns, moments.recorded_ns)
         if not options.loop:
             return
 
@@ -196,7 +202,7 @@ def _recorded_time(
         return None
     others = None
     if options.also:
-        others = BagTopics(session.node, Path(options.source), options.also)
+        others = BagTopics(session.node, Path(split_source(options.source[0])[0]), options.also)
         stack.callback(others.close)
     return RecordedTime(ReplayClock(session.node), others)
 
@@ -231,7 +237,7 @@ def _wait_for_subscriber(player: Player, session: ClientSession, timeout_s: floa
 
 def _report(
     options: argparse.Namespace,
-    player: Player,
+    players: list[Player],
     stamps: list[int],
     pace: Pace,
     gate: FrameGate | None,
@@ -241,9 +247,9 @@ def _report(
     delayed_s = pace.delayed_ns / 1e9
     log.info(
         "sent %d frames of %s on %s in %.1f s%s",
-        player.sent,
-        options.source,
-        player.topic,
+        sum(player.sent for player in players),
+        ", ".join(options.source),
+        ", ".join(player.topic for player in players),
         seconds,
         f"; {delayed_s:.1f} s longer than planned, the source was slow" if delayed_s > 0.5 else "",
     )
@@ -253,9 +259,9 @@ def _report(
     if report is None:
         return
     content = {
-        "source": str(options.source),
-        "topic": player.topic,
-        "sent": player.sent,
+        "source": ", ".join(options.source),
+        "topic": ", ".join(player.topic for player in players),
+        "sent": sum(player.sent for player in players),
         "delayed_s": delayed_s,
         "outcomes": outcomes,
         "stamps_ns": stamps,

@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,6 +11,7 @@ from rclpy.node import Node
 
 from human3r.types import Frame
 from human3r_ros.commands.bag_topics import BagTopics
+from human3r_ros.commands.feeds import Shot
 from human3r_ros.commands.image_out import Player
 from human3r_ros.commands.lockstep import FrameGate, ReplayClock, lossy_readers
 from human3r_ros.commands.pacing import Pacer
@@ -23,13 +24,19 @@ _FIRST_STAMP_NS = 1_000_000_000
 
 @dataclass(frozen=True)
 class Item:
-    """One frame of a recording."""
+    """One moment of a recording."""
 
-    frame: Frame
+    shots: Sequence[Shot]
+    """The first image first."""
     media_ns: int
-    """Time since the first frame."""
+    """Time since the first moment."""
     recorded_ns: int | None
     """When it was recorded, for a bag."""
+
+    @property
+    def frame(self) -> Frame:
+        """The first image."""
+        return self.shots[0].frame
 
 
 class Pace(Protocol):
@@ -148,13 +155,18 @@ class LockStep:
 
 
 def play_all(
-    player: Player, items: Iterable[Item], pace: Pace, *, in_order: bool, stamps: list[int] | None
+    players: Sequence[Player],
+    items: Iterable[Item],
+    pace: Pace,
+    *,
+    in_order: bool,
+    stamps: list[int] | None,
 ) -> None:
-    """Publish every frame at its pace, until the end or until asked to stop.
+    """Publish every moment at its pace, until the end or until asked to stop.
 
     Args:
-        player: publishes.
-        items: the frames.
+        players: publish, one for each feed.
+        items: the moments; images of one have stamps as far apart as in the recording.
         pace: when, and with which stamp.
         in_order: send an image only when every reader has its calibration.
         stamps: takes the stamps that were sent.
@@ -163,7 +175,9 @@ def play_all(
         stamp_ns = pace.before(item)
         if stamp_ns is None:
             return
-        player.publish(item.frame, stamp_ns, in_order=in_order)
+        for shot in item.shots:
+            later_ns = shot.frame.stamp_ns - item.frame.stamp_ns
+            players[shot.feed].publish(shot.frame, stamp_ns + later_ns, in_order=in_order)
         pace.after(stamp_ns)
         if stamps is not None:
             stamps.append(stamp_ns)

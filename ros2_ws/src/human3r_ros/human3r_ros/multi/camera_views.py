@@ -17,12 +17,13 @@ from human3r_msgs.msg import FrameStatus, Human
 from rclpy.callback_groups import CallbackGroup
 from rclpy.node import Node
 
+from human3r.body.base import BodyModel
 from human3r.camera.calibration import CalibrationCache
 from human3r.config import Settings
 from human3r.mapping.level import LevelFrame
 from human3r.multiview.rig_file import RigCamera
 from human3r.multiview.upright import quarter_turns, turned_frame, turned_pose
-from human3r.multiview.view import ViewPeople, view_from_tracked
+from human3r.multiview.view import ViewPeople, view_from_estimate
 from human3r.types import Frame, FrameEstimate
 from human3r_ros import convert
 from human3r_ros.inputs import Inputs
@@ -55,6 +56,8 @@ class CameraContext:
     """Told once why the streams cannot go on."""
     is_interrupted: Callable[[], bool]
     """Whether the process is to end, so that loading gives up."""
+    see: Callable[[str, FrameEstimate, np.ndarray], None] = lambda *_: None
+    """Told what a camera has made of an image, and the image."""
 
 
 class CameraViews:
@@ -62,6 +65,7 @@ class CameraViews:
 
     Attributes:
         states: of the cameras.
+        body_model: of their people.
     """
 
     def __init__(
@@ -100,8 +104,8 @@ class CameraViews:
             self._cameras[name] = camera
             camera.calibrations.given = rig[name].intrinsics if name in rig else None
             run(lambda camera=camera: camera.make_processor(self._live_settings))
-        body_model = pipeline.body_model
-        skeleton = convert.skeleton_from_body(body_model)
+        self.body_model: BodyModel = pipeline.body_model
+        skeleton = convert.skeleton_from_body(self.body_model)
         self._fused.use_skeleton(convert.skeleton_message(skeleton, 0))
         # As in the node for one camera: what is there by now is not looked at again.
         gc.collect()
@@ -252,6 +256,7 @@ class _Camera:
             calibrations=self.calibrations,
             robot=self._robot,
             observe=self._observe,
+            show=lambda estimate, image: self._context.see(self.name, estimate, image),
         )
         self.processor = StreamProcessor(self.pipeline, self.outputs, self._placement, context)
 
@@ -389,8 +394,7 @@ def _view(name: str, estimate: FrameEstimate, pose: np.ndarray, joints: np.ndarr
         replace(one, person=replace(one.person, joints_camera=one.person.joints_camera[joints]))
         for one in estimate.tracked
     ]
-    focal_px = estimate.source_camera.fx
-    return view_from_tracked(name, estimate.stamp_ns, tracked, pose, focal_px=focal_px)
+    return view_from_estimate(name, replace(estimate, tracked=tuple(tracked)), pose)
 
 
 def _pipeline(settings: Settings, first: Any) -> Any:

@@ -1,6 +1,6 @@
 """People of all views in one world: where the views are, who is who, and what is published."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from threading import Lock
 
@@ -11,7 +11,7 @@ from std_msgs.msg import Header
 from tf2_msgs.msg import TFMessage
 
 from human3r.errors import InputError
-from human3r.multiview.fuser import Fuser
+from human3r.multiview.fuser import Fuser, MultiviewEstimate
 from human3r.multiview.health import ViewHealth
 from human3r.multiview.rig_file import RigCamera
 from human3r.multiview.view import ViewPeople
@@ -36,6 +36,7 @@ class FusedStream:
         skeleton: of all views; None before the first one was heard.
         health: how views agree, by name.
         trouble: why a view has no pose, by name; empty texts where it has one.
+        observe: told of every moment and its views.
     """
 
     def __init__(
@@ -57,8 +58,10 @@ class FusedStream:
         self.skeleton: SkeletonInfo | None = None
         self.health: dict[str, ViewHealth] = {}
         self.trouble: dict[str, str] = {}
+        self.observe: Callable[[MultiviewEstimate, Sequence[ViewPeople]], None] = lambda *_: None
         self._node, self._settings, self._cameras, self._log = node, settings, cameras, log
         self._fuser: Fuser | None = None
+        self._frame_of: dict[str, str] = {}
         self._stamp_ns, self._moments = -1, 0
         self._publishing, self._is_open = Lock(), False
         make = node.create_lifecycle_publisher
@@ -108,7 +111,16 @@ class FusedStream:
         """world_from_camera (4, 4) of a message; None, and reported, where it is unknown."""
         world, frame_id = self._settings.frames.world, header.frame_id
         camera = self._cameras.get(view)
+        self._frame_of[view] = frame_id
+        if twin := self._twin(view):
+            self.trouble[view] = (
+                f"its frame is {frame_id!r}, as that of {twin}; expected a frame for each camera. "
+                "Set frame_id in the cameras' drivers"
+            )
+            self._log.warn(("frame", view), f"view {view}: {self.trouble[view]}.")
+            return camera.world_from_camera if camera is not None else None
         if camera is not None:
+            self.trouble[view] = ""
             if frame_id and frame_id != world:
                 self.say_static(world, frame_id, camera.world_from_camera)
             return camera.world_from_camera
@@ -127,6 +139,11 @@ class FusedStream:
             return None
         self.trouble[view] = ""
         return found.target_from_source
+
+    def _twin(self, view: str) -> str:
+        """Another view whose camera has the same frame; empty where none has."""
+        own = self._frame_of[view]
+        return next((n for n, frame in self._frame_of.items() if frame == own and n != view), "")
 
     def say_static(self, parent: str, child: str, parent_from_child: np.ndarray) -> None:
         """A static transform, once, unless the child has a parent already."""
@@ -173,6 +190,7 @@ class FusedStream:
             # A moment that was in flight when the stream ended must not follow the closing message.
             if self._is_open:
                 self._humans.publish(message)
+                self.observe(estimate, views)
 
     def end(self) -> None:
         """An empty list, so that the last people are not taken for present ones; then no more."""

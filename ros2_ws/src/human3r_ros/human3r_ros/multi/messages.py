@@ -7,7 +7,7 @@ from human3r_msgs.msg import Human, HumanArray, SkeletonInfo
 from scipy.spatial.transform import Rotation
 
 from human3r.multiview.fuser import FusedPerson
-from human3r.multiview.view import ViewPeople, view_from_tracked
+from human3r.multiview.view import USUAL_SIZE_PX, ViewPeople, view_from_tracked
 from human3r.types import PersonEstimate, TrackedPerson, TrackState
 from human3r_ros import bodies, convert
 from human3r_ros.convert import ns_from_time, time_from_ns
@@ -44,7 +44,15 @@ def view_from_message(
     stamp_ns = ns_from_time(message.header.stamp)
     tracked = [_tracked(human) for human in humans.values()]
     focal_px = _focal_px(message)
-    found = view_from_tracked(view, stamp_ns, tracked, world_from_camera, focal_px=focal_px)
+    size_px = message.image_width, message.image_height
+    found = view_from_tracked(
+        view,
+        stamp_ns,
+        tracked,
+        world_from_camera,
+        focal_px=focal_px,
+        size_px=size_px if all(size_px) else USUAL_SIZE_PX,
+    )
     return found, humans
 
 

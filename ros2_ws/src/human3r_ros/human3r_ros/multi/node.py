@@ -6,6 +6,7 @@ Where they come from: ``people_views.py``, from other nodes, or ``camera_views.p
 import math
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
@@ -19,12 +20,14 @@ from tf2_msgs.msg import TFMessage
 
 from human3r.config import NODE
 from human3r.errors import ConfigError
+from human3r.multiview.health import ViewHealth
 from human3r.multiview.rig_file import RigCamera, read_rig
 from human3r_ros import convert, qos
 from human3r_ros.faults import give_up, run_transition
 from human3r_ros.multi.camera_views import CameraContext, CameraViews
 from human3r_ros.multi.fused_stream import FusedStream
 from human3r_ros.multi.people_views import PeopleViews, view_name
+from human3r_ros.multi.rig_view import CameraState, RigView
 from human3r_ros.multi.settings import MultiSettings, camera_topics
 from human3r_ros.multi.view_state import Views, ViewState
 from human3r_ros.parameters import ParameterGuard, declare
@@ -92,6 +95,7 @@ class MultiNode(LifecycleNodeMixin, Node):
     def _forget_everything(self) -> None:
         self._views: Views | None = None
         self._fused: FusedStream | None = None
+        self._shown: RigView | None = None
         self._diagnostics = None
         self._subscriptions_of_ours: list = []
         self._timers_of_ours: list = []
@@ -165,7 +169,10 @@ class MultiNode(LifecycleNodeMixin, Node):
         self._fused = FusedStream(self, settings, rig, self._log)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", qos.DIAGNOSTICS)
         self._hear_transforms(self._fused)
-        self._views = self._make_views(rig, self._fused)
+        shown = RigView(self, names, settings.frames.world, self._camera_state)
+        self._shown, self._fused.observe = shown, shown.observe
+        self._views = self._make_views(rig, self._fused, shown)
+        self._open_page(shown, self._views)
         clock = Clock(clock_type=ClockType.STEADY_TIME)
         for period_s, work, group in (
             (_STATUS_S, self._report, self._group),
@@ -200,7 +207,22 @@ class MultiNode(LifecycleNodeMixin, Node):
             )
         return names
 
-    def _make_views(self, rig: dict[str, RigCamera], fused: FusedStream) -> Views:
+    def _open_page(self, shown: RigView, views: Views) -> None:
+        """The live page, where ``web.port`` asks for one."""
+        settings = self._settings
+        if settings.web.port < 0:
+            return
+        if isinstance(views, CameraViews):
+            body_model = views.body_model
+        else:
+            from human3r.body import load_body_model
+            from human3r.body.default import default_body_path
+
+            body_model = load_body_model(Path(settings.model.body_model or default_body_path()))
+        address = shown.open_page(settings.pipeline_settings(), body_model)
+        self.get_logger().info(f"live page: {address}")
+
+    def _make_views(self, rig: dict[str, RigCamera], fused: FusedStream, shown: RigView) -> Views:
         settings = self._settings
         if not settings.cameras:
             return PeopleViews(self, self._group, settings.names(), settings.sync, fused, self._log)
@@ -212,6 +234,7 @@ class MultiNode(LifecycleNodeMixin, Node):
             log=self._log,
             on_fault=self._on_fault,
             is_interrupted=self._is_interrupted,
+            see=shown.see,
         )
         views = CameraViews(context, rig, fused)
         self.get_logger().info(f"configured in {time.monotonic() - start_s:.1f} s")
@@ -239,6 +262,8 @@ class MultiNode(LifecycleNodeMixin, Node):
             self.destroy_timer(timer)
         for subscription in self._subscriptions_of_ours:
             self.destroy_subscription(subscription)
+        if self._shown is not None:
+            self._shown.close()
         if self._fused is not None:
             self._fused.destroy()
         if self._diagnostics is not None:
@@ -275,19 +300,36 @@ class MultiNode(LifecycleNodeMixin, Node):
         if not rclpy.ok(context=self.context) or self._views is None or self._diagnostics is None:
             return
         self._views.check()
+        if self._shown is not None and self._is_streaming:
+            self._shown.refresh(self._settings.sync.silent_s)
         now_ns = self.get_clock().now().nanoseconds
         message = DiagnosticArray(header=convert.header(now_ns, ""))
         message.status = [self._status(view) for view in self._states()]
         self._diagnostics.publish(message)
 
+    def _trouble(self, view: ViewState, health: ViewHealth | None) -> str:
+        """What is wrong with a view in a sentence; empty while nothing is."""
+        trouble = self._fused.trouble.get(view.name, "") if self._fused is not None else ""
+        own = health.trouble if health is not None else ""
+        return trouble or view.trouble or view.apart or own
+
+    def _camera_state(self, name: str) -> CameraState:
+        """How a camera is doing, for those who watch."""
+        view = next(view for view in self._states() if view.name == name)
+        health = self._fused.health.get(name) if self._fused is not None else None
+        silent_s = view.silent_s()
+        is_known = health is not None and math.isfinite(health.residual_px)
+        return CameraState(
+            age="?" if math.isinf(silent_s) else f"{silent_s:.1f} s",
+            residual=f"{health.residual_px:.0f} px" if health is not None and is_known else "?",
+            trouble=self._trouble(view, health),
+            is_silent=silent_s > self._settings.sync.silent_s,
+        )
+
     def _status(self, view: ViewState) -> DiagnosticStatus:
         silent_s = view.silent_s()
-        fused = self._fused
-        health = fused.health.get(view.name) if fused is not None else None
-        trouble = fused.trouble.get(view.name, "") if fused is not None else ""
-        trouble = (
-            trouble or view.trouble or view.apart or (health.trouble if health is not None else "")
-        )
+        health = self._fused.health.get(view.name) if self._fused is not None else None
+        trouble = self._trouble(view, health)
         level, text = DiagnosticStatus.OK, "fused"
         if trouble:
             level, text = DiagnosticStatus.WARN, trouble

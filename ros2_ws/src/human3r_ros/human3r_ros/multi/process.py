@@ -12,6 +12,7 @@ from rclpy.signals import SignalHandlerOptions
 from human3r.errors import Human3RError
 from human3r.setting import CommandParser
 from human3r.stopping import ending_signals
+from human3r.viewer.web_options import add_web_options, web_flags
 from human3r_ros.multi import settings
 from human3r_ros.multi.node import NODE_NAME, MultiNode
 from human3r_ros.parameters import own_overrides
@@ -66,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = list(sys.argv if argv is None else argv)
     parser = CommandParser(
         prog=NODE_NAME,
-        usage=f"{NODE_NAME} [-h] [--managed] [--settings FILE] [--set NAME=VALUE] "
+        usage=f"{NODE_NAME} [-h] [--managed] [--web [PORT]] [--settings FILE] [--set NAME=VALUE] "
         "[--ros-args -p NAME:=VALUE ...]",
         description="People of several cameras in one world with one id per person, until Ctrl-C. "
         "With views it reads HumanArrays of other nodes and TF, no images; with cameras it reads "
@@ -78,8 +79,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     is_managed = "--managed" in args
     args = [word for word in args if word != "--managed"]
+    add_web_options(parser)
     try:
-        overrides = own_overrides(parser, args, settings.MultiSettings())
+        overrides = own_overrides(parser, args, settings.MultiSettings(), web_flags)
     except Human3RError as error:
         sys.stderr.write(f"{NODE_NAME}: {error}\n")
         return FAILED

@@ -23,6 +23,7 @@ from human3r.config import (
     SceneSettings,
     SessionSettings,
     Settings,
+    WebSettings,
 )
 from human3r.errors import ConfigError
 from human3r.multiview.settings import POSITIONS, FusionSettings
@@ -95,6 +96,14 @@ class Fusion:
         low=0.0,
         high=3600.0,
     )
+    floor_m: float = setting(
+        _FUSION.floor_m,
+        "Standard deviation of feet about the floor on which people stand whom several views see; "
+        "it says how far away whoever one view sees is. 0: not used.",
+        unit="m",
+        low=0.0,
+        high=1.0,
+    )
     max_residual_px: float = setting(
         _FUSION.max_residual_px,
         "Residual from which a camera is reported as wrongly calibrated; 0: three times what the "
@@ -141,6 +150,7 @@ class MultiSettings(Declared):
     publish: PublishSettings = field(default_factory=PublishSettings)
     diagnostics: DiagnosticsSettings = field(default_factory=DiagnosticsSettings)
     fault: FaultSettings = field(default_factory=FaultSettings)
+    web: WebSettings = field(default_factory=WebSettings)
 
     def names(self) -> list[str]:
         """The views, as they are given."""
