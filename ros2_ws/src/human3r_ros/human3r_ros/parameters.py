@@ -33,7 +33,7 @@ from human3r.setting import (
     warnings_without_effect,
 )
 from human3r.setting.declaration import AnyDeclared
-from human3r_ros.commands.option_types import namespace, node_name, topic_name
+from human3r_ros.names import namespace, node_name, topic_name
 
 FOREIGN = ("use_sim_time", "qos_overrides.", "start_type_description_service")
 """Parameters of the client library; they are none of ours."""

@@ -13,7 +13,7 @@ from human3r.io.sources import BAG_SUFFIXES
 from human3r.multiview.rig_file import read_rig, source_in, split_source
 from human3r.multiview.synchronise import synchronised
 from human3r.types import Frame, Intrinsics
-from human3r_ros.commands.option_types import topic_name
+from human3r_ros.names import topic_name
 
 _CALIBRATIONS = (".yaml", ".yml")
 _MOMENT_NS = 20_000_000

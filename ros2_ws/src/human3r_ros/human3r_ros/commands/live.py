@@ -15,7 +15,7 @@ from human3r.config import Settings
 from human3r.errors import Human3RError
 from human3r.setting import CommandParser, add_setting_flag, add_settings_options, given_values
 from human3r.viewer.web_options import add_web_options, web_flags
-from human3r_ros.commands.option_types import namespace, topic_name
+from human3r_ros.names import namespace, topic_name
 
 _COMPRESSED = "/compressed"
 _QUEUE = 10

@@ -30,7 +30,6 @@ from human3r_ros.commands.option_types import (
     field_of_view_deg,
     frame_id,
     positive,
-    topic_name,
 )
 from human3r_ros.commands.pacing import MediaClock
 from human3r_ros.commands.playback import (
@@ -43,6 +42,7 @@ from human3r_ros.commands.playback import (
     play_all,
     warn_of_lossy_readers,
 )
+from human3r_ros.names import topic_name
 
 log = logging.getLogger(__name__)
 

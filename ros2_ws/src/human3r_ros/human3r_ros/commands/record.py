@@ -22,7 +22,7 @@ from human3r_ros.bag_file import BagFile, refuse_existing
 from human3r_ros.commands.client_session import ClientSession, client_session
 from human3r_ros.commands.command_log import speak_plainly
 from human3r_ros.commands.message_class import message_class
-from human3r_ros.commands.option_types import topic_name
+from human3r_ros.names import topic_name
 
 log = logging.getLogger(__name__)
 
