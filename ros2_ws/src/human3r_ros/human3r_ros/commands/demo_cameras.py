@@ -4,6 +4,8 @@ The scene is drawn by human3r_lab, run by `human3r multi`, and shown in one pict
 """
 
 import shutil
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 from human3r.cli.main import main as human3r
@@ -33,7 +35,11 @@ def run_cameras(cameras: int, out: Path) -> int:
     work = out.parent / f".{out.name}.scene"
     try:
         words = [str(work / "data"), *_SCENE, *_FILM, "--cameras", str(cameras)]
-        if synth([*words, "--rig", str(work / "rig")]) != 0:
+        print(f"drawing a room before {cameras} cameras", flush=True)
+        # It names files that are gone at the end.
+        with redirect_stdout(StringIO()):
+            code = synth([*words, "--rig", str(work / "rig")])
+        if code != 0:
             raise OutputError(f"{work}: the scene could not be drawn; see above.")
         code = human3r(["multi", str(work / "rig" / "cameras.yaml"), "--out", str(out)])
     finally:
