@@ -3,6 +3,7 @@
 The scene is drawn by human3r_lab, run by `human3r multi`, and shown in one picture.
 """
 
+import logging
 import shutil
 from contextlib import redirect_stdout
 from io import StringIO
@@ -11,6 +12,8 @@ from pathlib import Path
 from human3r.cli.main import main as human3r
 from human3r.errors import InputError, OutputError
 from human3r.plugins import COMMANDS, load_plugin
+
+log = logging.getLogger(__name__)
 
 _SCENE = ("--sequences", "1", "--split", "test", "--difficulty", "easy", "--seed", "1")
 _FILM = ("--frames", "24", "--rate", "8", "--size", "448x320")
@@ -35,7 +38,7 @@ def run_cameras(cameras: int, out: Path) -> int:
     work = out.parent / f".{out.name}.scene"
     try:
         words = [str(work / "data"), *_SCENE, *_FILM, "--cameras", str(cameras)]
-        print(f"drawing a room before {cameras} cameras", flush=True)
+        log.info("drawing a room before %d cameras", cameras)
         # It names files that are gone at the end.
         with redirect_stdout(StringIO()):
             code = synth([*words, "--rig", str(work / "rig")])
