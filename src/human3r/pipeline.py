@@ -163,6 +163,21 @@ class Pipeline:
         set_precision(network, model.precision)
         return cls(network, load_body_model(model.body_model, device), settings, tracker)  # pyright: ignore[reportArgumentType]
 
+    @classmethod
+    def warmed_up(cls, settings: Settings, tracker: Tracker | None = None) -> "Pipeline":
+        """As ``from_settings``, after ``warm_up``; closed again where that fails.
+
+        Raises:
+            Human3RError: as of both.
+        """
+        pipeline = cls.from_settings(settings, tracker)
+        try:
+            pipeline.warm_up()
+        except BaseException:
+            pipeline.close()
+            raise
+        return pipeline
+
     def beside(self) -> "Pipeline":
         """A pipeline for another camera's stream, through the same networks and body.
 

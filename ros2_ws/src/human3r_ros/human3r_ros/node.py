@@ -453,13 +453,7 @@ def _load(settings: Settings, tracker: Tracker):
     """Network and body on their device, warmed up."""
     from human3r.pipeline import Pipeline
 
-    pipeline = Pipeline.from_settings(settings, tracker)
-    try:
-        pipeline.warm_up(640, 480)
-    except BaseException:
-        pipeline.close()
-        raise
-    return pipeline
+    return Pipeline.warmed_up(settings, tracker)
 
 
 def _describe(pipeline, settings: Settings) -> str:

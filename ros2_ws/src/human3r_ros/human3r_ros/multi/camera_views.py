@@ -401,12 +401,4 @@ def _pipeline(settings: Settings, first: Any) -> Any:
     """Beside another camera's, or with networks of its own, warmed up."""
     from human3r.pipeline import Pipeline
 
-    if first is not None:
-        return first.beside()
-    pipeline = Pipeline.from_settings(settings)
-    try:
-        pipeline.warm_up(640, 480)
-    except BaseException:
-        pipeline.close()
-        raise
-    return pipeline
+    return Pipeline.warmed_up(settings) if first is None else first.beside()
