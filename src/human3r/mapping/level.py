@@ -72,15 +72,6 @@ class LevelFrame:
                 self.level_from_world = level_from_up(world_from_anchor[:, 2])
 
 
-def up_from_pitch(pitch_rad: float) -> Float[np.ndarray, "3"]:
-    """Unit vector opposite to gravity in the frame of a first camera without roll.
-
-    Args:
-        pitch_rad: tilt of that camera, positive looks down.
-    """
-    return np.array([0.0, -math.cos(pitch_rad), -math.sin(pitch_rad)])
-
-
 def level_from_pitch(pitch_rad: float) -> Float[np.ndarray, "4 4"]:
     """level_from_world (4, 4), rotation only, of a first camera without roll.
 

@@ -13,7 +13,6 @@ import numpy as np
 
 from human3r.config import Settings
 from human3r.errors import ConfigError
-from human3r.mapping.level import up_from_pitch
 from human3r.scale.apply import scaled
 from human3r.scale.depth_scale import DepthScale
 from human3r.scale.guess import Guess
@@ -236,5 +235,5 @@ def _source(settings: Settings, sources: ScaleSources) -> ScaleSource | None:
 
 def _up_of_first(pitch_rad: float):
     """Up as the session's first camera has it, turned into a later camera."""
-    up_world = up_from_pitch(pitch_rad)
+    up_world = np.array([0.0, -math.cos(pitch_rad), -math.sin(pitch_rad)])
     return lambda world_from_camera: world_from_camera[:3, :3].T @ up_world

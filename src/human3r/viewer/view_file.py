@@ -6,7 +6,6 @@ import numpy as np
 
 from human3r.io.scene_cloud import SceneCloud
 from human3r.mapping.ground import lean_of, soles_of, up_from_floor
-from human3r.mapping.level import up_from_pitch
 from human3r.tracking.presence import Presence
 from human3r.types import Frame, FrameEstimate, PersonEstimate
 from human3r.viewer.overlay_files import write_png
@@ -37,7 +36,7 @@ class ViewCollector:
         self._faces = faces
         self._cloud = cloud
         self._is_up_set = pitch_rad != 0
-        self._up = up_from_pitch(pitch_rad)
+        self._up = np.array([0.0, -np.cos(pitch_rad), -np.sin(pitch_rad)])
         self.begin_world()
 
     def begin_world(self) -> None:
