@@ -1,0 +1,202 @@
+"""Which people's limbs are changed: those whose held-out stances show that it helps.
+
+Stances are halved in turns; with each half alone, the feet of the other half have to stand stiller
+than they did, while joints stay where images show them (cross-validation, Stone 1974).
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from human3r.body import skeleton
+from human3r.refine.limbs.kinematics import NUM_JOINTS, Chain
+from human3r.refine.limbs.solve import FEWEST, Change, best_change
+from human3r.refine.limbs.stances import find_stances, runs, trembling
+from human3r.refine.limbs.terms import Known, Terms
+from human3r.refine.recording import LEFT_FOOT, RIGHT_FOOT, Recording, Track
+
+_ANKLES = {LEFT_FOOT: 7, RIGHT_FOOT: 8}
+_LONGEST_GAP_S, _FASTEST_M_S = 0.5, 6.0
+"""What comes later, or went faster, may be another person."""
+_BETTER, _LEAST_MM = 0.95, 0.2
+"""Feet of held-out stances have to slide less than this share of before, by so much at least."""
+_FARTHEST_IN_IMAGE = 2.0
+"""Of joints from where they appeared, in standard deviations."""
+
+
+@dataclass(frozen=True)
+class Stillness:
+    """How the limbs of a person were judged."""
+
+    is_accepted: bool
+    stances: int
+    before_mm: float
+    """Sliding of feet from frame to frame, of held-out stances; NaN without two of them."""
+    after_mm: float
+
+
+def settled(recording: Recording) -> tuple[tuple[Track, ...], tuple[Stillness | None, ...]]:
+    """All people with limbs that fit their motion; None for those without a pose."""
+    found = [_person(recording, track) for track in recording.tracks]
+    return tuple(track for track, _ in found), tuple(judged for _, judged in found)
+
+
+@dataclass(frozen=True)
+class _Stretch:
+    """Rows of a track without a gap."""
+
+    rows: Int[np.ndarray, " rows"]
+    known: Known
+    feet: Float[np.ndarray, "rows 2 3"]
+    """Middle of each foot's skin points, world frame."""
+    stance: Int[np.ndarray, "rows 2"]
+    """Number of the stance of each foot, counted over the track; -1 while it does not stand."""
+
+    def shown(self, half: int) -> Known:
+        """What is known with every other stance alone."""
+        stands = (self.stance >= 0) & (self.stance % 2 == half)
+        return replace(self.known, stands=self.known.stands * _of_skin(self.known.chain, stands))
+
+    def sliding_m(self, feet: np.ndarray, half: int) -> Float[np.ndarray, " steps"]:
+        """Ways of feet from frame to frame while they stand in every other stance."""
+        same = (self.stance[1:] == self.stance[:-1]) & (self.stance[1:] >= 0)
+        return np.linalg.norm(np.diff(feet, axis=0), axis=-1)[same & (self.stance[1:] % 2 == half)]
+
+
+def _person(recording: Recording, track: Track) -> tuple[Track, Stillness | None]:
+    if track.pose is None:
+        return track, None
+    stretches = _stretches(recording, track)
+    count = max((int(one.stance.max(initial=-1)) for one in stretches), default=-1) + 1
+    if count < 2:
+        return track, Stillness(False, count, float("nan"), float("nan"))
+    before_mm, after_mm = _held_out(stretches)
+    better = after_mm < _BETTER * before_mm - _LEAST_MM
+    changes = [best_change(one.known) for one in stretches] if better else []
+    pairs = list(zip(stretches, changes, strict=better))
+    is_seen = all(_image_error(*pair) < _FARTHEST_IN_IMAGE for pair in pairs)
+    judged = Stillness(better and is_seen, count, before_mm, after_mm)
+    return (_changed(recording, track, pairs) if judged.is_accepted else track), judged
+
+
+def _stretches(recording: Recording, track: Track) -> list[_Stretch]:
+    """Those that are long enough, with their stances."""
+    pose, times_s = recording.world_from_camera[track.frames], recording.times_s[track.frames]
+    joints, skin = _world(track.joints[:, :NUM_JOINTS], pose), _world(track.points, pose)
+    gap_s = np.diff(times_s)
+    leaps = np.linalg.norm(np.diff(joints[:, 0], axis=0), axis=1) > _FASTEST_M_S * gap_s
+    ends = np.flatnonzero((gap_s > _LONGEST_GAP_S) | leaps) + 1
+    stretches, count = [], 0
+    for rows in np.split(np.arange(len(times_s)), ends):
+        if len(rows) < FEWEST:
+            continue
+        feet = [skin[rows][:, track.parts == part].mean(axis=1) for part in _ANKLES]
+        feet = np.stack(feet, axis=1)
+        stance = np.full(feet.shape[:2], -1)
+        stands = find_stances(feet, pose[rows, :3, 3], times_s[rows])
+        for foot in range(2):
+            for run in runs(stands[:, foot]):
+                stance[run, foot] = count
+                count += 1
+        known = _known(track, rows, joints[rows], skin[rows], pose[rows], times_s[rows])
+        stretches.append(_Stretch(rows, known, feet, stance))
+    return _with_trembling(stretches)
+
+
+def _known(
+    track: Track,
+    rows: np.ndarray,
+    joints: np.ndarray,
+    skin: np.ndarray,
+    pose: np.ndarray,
+    times_s: np.ndarray,
+) -> Known:
+    """Of a stretch, with nothing that stands yet; two skin points of each foot, far apart."""
+    assert track.pose is not None
+    rotations = track.pose.rotations[rows, :NUM_JOINTS].astype(np.float64)
+    rotations[:, 0] = pose[:, :3, :3] @ rotations[:, 0]
+    chosen = np.concatenate([_farthest(skin[0], track.parts == part) for part in _ANKLES])
+    rides_on = np.array([_ANKLES[part] for part in track.parts[chosen]])
+    chain = Chain.of(rotations, joints, skin[:, chosen], rides_on)
+    nothing = np.zeros((len(rows), len(chosen)))
+    return Known(chain, pose[:, :3, 3], times_s, nothing, np.zeros(2))
+
+
+def _farthest(skin: Float[np.ndarray, "points 3"], which: np.ndarray) -> np.ndarray:
+    """The two of some points that are farthest apart."""
+    index = np.flatnonzero(which)
+    apart = np.linalg.norm(skin[index][:, None] - skin[index][None], axis=-1)
+    return index[list(np.unravel_index(apart.argmax(), apart.shape))]
+
+
+def _with_trembling(stretches: list[_Stretch]) -> list[_Stretch]:
+    """With all stances believed, and how much feet tremble in all of them together."""
+    found = [(one, one.stance >= 0) for one in stretches]
+    parts = [(trembling(one.feet, one.known.centres, stands), stands.sum()) for one, stands in found]
+    total = sum(weight for _, weight in parts)
+    mean = sum((weight * size for size, weight in parts), np.zeros(2)) / max(total, 1)
+    return [
+        replace(
+            one,
+            known=replace(
+                one.known, stands=_of_skin(one.known.chain, stands), trembling_m=mean
+            ),
+        )
+        for one, stands in found
+    ]
+
+
+def _of_skin(chain: Chain, of_feet: Bool[np.ndarray, "rows 2"]) -> Float[np.ndarray, "rows skin"]:
+    """What holds for feet, for their skin points."""
+    return of_feet[:, [list(_ANKLES.values()).index(joint) for joint in chain.rides_on]] * 1.0
+
+
+def _held_out(stretches: list[_Stretch]) -> tuple[float, float]:
+    """Mean sliding per frame of every other stance, before and after the others were shown."""
+    before, after = [], []
+    for one in stretches:
+        for half in (0, 1):
+            before.append(one.sliding_m(one.feet, 1 - half))
+            if not len(before[-1]):
+                continue
+            shown = one.shown(half)
+            change = best_change(shown)
+            moved = shown.chain.posed(change.turn, change.shift).skin - shown.chain.posed(
+                np.zeros_like(change.turn), np.zeros_like(change.shift)
+            ).skin
+            feet = one.feet + moved.reshape(len(moved), 2, 2, 3).mean(axis=2)
+            after.append(one.sliding_m(feet, 1 - half))
+    if not after:
+        return float("nan"), float("nan")
+    return 1e3 * float(np.concatenate(before).mean()), 1e3 * float(np.concatenate(after).mean())
+
+
+def _image_error(stretch: _Stretch, change: Change) -> float:
+    terms = Terms(stretch.known)
+    return terms.image_error(stretch.known.chain.posed(change.turn, change.shift))
+
+
+def _changed(
+    recording: Recording, track: Track, pairs: list[tuple[_Stretch, Change]]
+) -> Track:
+    """The track with its bodies posed anew where a stretch was solved."""
+    assert track.pose is not None
+    rotations = track.pose.rotations.copy()
+    head = track.joints[:, skeleton.HEAD].copy()
+    for stretch, change in pairs:
+        rows, chain = stretch.rows, stretch.known.chain
+        posed = chain.posed(change.turn, change.shift)
+        pose = recording.world_from_camera[track.frames[rows]]
+        rotations[rows, :NUM_JOINTS] = posed.rotations
+        rotations[rows, 0] = np.swapaxes(pose[:, :3, :3], 1, 2) @ posed.rotations[:, 0]
+        off = posed.joints[:, skeleton.HEAD] - pose[:, :3, 3]
+        head[rows] = np.einsum("nji,nj->ni", pose[:, :3, :3], off)
+    joints, points = track.pose.posed(rotations, head)
+    return replace(
+        track, joints=joints, points=points, pose=replace(track.pose, rotations=rotations)
+    )
+
+
+def _world(points: np.ndarray, pose: np.ndarray) -> np.ndarray:
+    return np.einsum("nij,npj->npi", pose[:, :3, :3], points) + pose[:, None, :3, 3]

@@ -1,0 +1,163 @@
+"""What is known of a person's motion: what images showed, how slowly errors change, and physics.
+
+An image says well where joints are across the line of sight and badly how far away: errors of
+the distance, and of the turns that go with it, are large and change over half a second. Errors like
+that follow Ornstein and Uhlenbeck 1930; the prior of motion is white acceleration, as in every
+Kalman smoother (Rauch, Tung and Striebel 1965).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from human3r.refine.limbs.banded import Tied
+from human3r.refine.limbs.kinematics import NUM_UNKNOWNS, SEEN, TURNING, Chain, Posed
+
+_KNEES = tuple(TURNING.index(joint) for joint in (4, 5))
+_HINGE = 0.3
+"""Turns of knees about other axes than their own, against those about it."""
+_BACKWARD_RAD = 0.02
+"""Standard deviation of knees that bend backward."""
+_LASTS_S = 0.4
+"""Time over which errors of distances and turns are alike."""
+_RAD_PER_M, _MOST_RAD = 1.8, 0.15
+"""Errors of turns go with those of feet's distances."""
+_ACCELERATION = 4.0
+"""m/s^2, standard deviation of joints' accelerations at ten frames per second."""
+_STILL_M = 0.003
+"""Between frames, of the skin of feet that stand."""
+_ALIKE_S = 0.1
+"""Errors in the image of frames that are nearer in time are alike."""
+_IMAGE_ROBUST, _MOTION_ROBUST, _STILL_ROBUST = 3.0, 2.0, 10.0
+_LEAST_M = 1e-5
+
+
+@dataclass(frozen=True)
+class Known:
+    """A stretch of a person's frames and what is known about them."""
+
+    chain: Chain
+    centres: Float[np.ndarray, "rows 3"]
+    """Of the cameras."""
+    times_s: Float[np.ndarray, " rows"]
+    stands: Float[np.ndarray, "rows skin"]
+    """How much each skin point is believed to stand, 0 to 1."""
+    trembling_m: Float[np.ndarray, "2"]
+    """Standard deviations of feet's places along and across the ray."""
+
+    def rows(self, which: slice) -> "Known":
+        """Some of the frames, in a row."""
+        chain = self.chain
+        some = (chain.rotations, chain.pelvis, chain.bones, chain.skin)
+        return Known(
+            Chain(*(values[which] for values in some), chain.rides_on),
+            *(values[which] for values in (self.centres, self.times_s, self.stands)),
+            self.trembling_m,
+        )
+
+
+class Terms:
+    """Residuals of a stretch."""
+
+    def __init__(self, known: Known) -> None:
+        """Work out what does not change."""
+        self.known = known
+        count = len(known.times_s)
+        self.came = known.chain.posed(np.zeros((count, len(TURNING), 3)), np.zeros((count, 3)))
+        rays = self.came.points - known.centres[:, None]
+        self.rays = rays / np.linalg.norm(rays, axis=-1, keepdims=True)
+        self.step_s = np.diff(known.times_s)
+        self.along_m, self.across_m = np.maximum(known.trembling_m, _LEAST_M)
+        self.crowded = np.sqrt(max(1.0, _ALIKE_S / float(np.median(self.step_s))))
+
+    def of(
+        self, turn: Float[np.ndarray, "rows turning 3"], shift: Float[np.ndarray, "rows 3"]
+    ) -> tuple[list[Tied], Posed]:
+        """All residuals, and the bodies."""
+        posed = self.known.chain.posed(turn, shift)
+        by = self.known.chain.derivatives(posed)
+        terms = [self._image(posed, by), *self._drift(turn, shift), self._knees(posed)]
+        terms += [self._motion(posed, by)]
+        return [*terms, *([self._still(posed, by)] if self.known.stands.any() else [])], posed
+
+    def _image(self, posed: Posed, by: np.ndarray) -> Tied:
+        """Joints appear where they appeared."""
+        rays = self.rays[:, : len(SEEN)]
+        off = (posed.points - self.came.points)[:, : len(SEEN)]
+        across = (np.eye(3) - rays[..., :, None] * rays[..., None, :]) / self._image_m()
+        values = np.einsum("npij,npj->npi", across, off)
+        return Tied(values, [across @ by[:, : len(SEEN)]], _IMAGE_ROBUST)
+
+    def _image_m(self) -> float:
+        return float(self.across_m * self.crowded)
+
+    def image_error(self, posed: Posed) -> float:
+        """Root of the mean square of how far joints went from where they appeared, in
+        standard deviations."""
+        rays = self.rays[:, : len(SEEN)]
+        off = (posed.points - self.came.points)[:, : len(SEEN)]
+        off = off - (off * rays).sum(axis=-1, keepdims=True) * rays
+        return float(np.sqrt((off**2).sum(axis=-1).mean() / 2)) / float(self.across_m)
+
+    def _drift(self, turn: np.ndarray, shift: np.ndarray) -> list[Tied]:
+        """Errors of the distance and of turns: how large, and how fast they change."""
+        count = len(shift)
+        values = np.zeros((count, NUM_UNKNOWNS - 2, 1))
+        values[:, 0, 0] = np.einsum("ni,ni->n", self.rays[:, 0], shift) / self.along_m
+        values[:, 1:, 0] = turn.reshape(count, -1) / self._turn_rad()
+        by = np.zeros((count, NUM_UNKNOWNS - 2, 1, NUM_UNKNOWNS))
+        by[:, 0, 0, :3] = self.rays[:, 0] / self.along_m
+        each = np.arange(NUM_UNKNOWNS - 3)
+        by[:, 1 + each, 0, 3 + each] = 1 / self._turn_rad()
+        kept = np.exp(-self.step_s / _LASTS_S)[:, None, None]
+        new = np.sqrt(1 - kept**2)
+        changes = (values[1:] - kept * values[:-1]) / new
+        kept, new = kept[..., None], new[..., None]
+        return [
+            Tied(values[:1], [by[:1]]),
+            Tied(changes, [-kept * by[:-1] / new, by[1:] / new]),
+        ]
+
+    def _turn_rad(self) -> Float[np.ndarray, " turns"]:
+        size = np.full((len(TURNING), 3), min(_RAD_PER_M * self.along_m, _MOST_RAD))
+        # A knee's own axis is the first.
+        size[_KNEES, 1:] *= _HINGE
+        return size.ravel()
+
+    def _knees(self, posed: Posed) -> Tied:
+        """Knees do not bend backward, or no farther than they came."""
+        count = len(posed.joints)
+        values = np.zeros((count, 2, 1))
+        by = np.zeros((count, 2, 1, NUM_UNKNOWNS))
+        for number, knee in enumerate(_KNEES):
+            bend, came = (_bend(p.rotations[:, TURNING[knee]]) for p in (posed, self.came))
+            off = np.minimum(bend - np.minimum(came, 0), 0)
+            values[:, number, 0] = off / _BACKWARD_RAD
+            by[:, number, 0, 3 + 3 * knee] = (off < 0) / _BACKWARD_RAD
+        return Tied(values, [by])
+
+    def _motion(self, posed: Posed, by: np.ndarray) -> Tied:
+        """Joints hardly accelerate."""
+        before, after = self.step_s[:-1, None, None], self.step_s[1:, None, None]
+        size = _ACCELERATION * self.crowded * (before + after) / 2
+        shares = (1 / before / size, -(1 / before + 1 / after) / size, 1 / after / size)
+        count, seen = len(self.step_s) - 1, slice(0, len(SEEN))
+        points = posed.points[:, seen]
+        values = sum(share * points[at : at + count] for at, share in enumerate(shares))
+        parts = [share[..., None] * by[at : at + count, seen] for at, share in enumerate(shares)]
+        return Tied(np.asarray(values), parts, _MOTION_ROBUST)
+
+    def _still(self, posed: Posed, by: np.ndarray) -> Tied:
+        """Skin of standing feet stays where it is."""
+        skin = slice(len(SEEN), None)
+        size = _STILL_M / self.crowded
+        values = np.diff(posed.points[:, skin], axis=0) / size
+        both = np.minimum(self.known.stands[1:], self.known.stands[:-1])
+        parts = [-by[:-1, skin] / size, by[1:, skin] / size]
+        return Tied(values, parts, _STILL_ROBUST, is_bounded=True, share=both)
+
+
+def _bend(rotations: Float[np.ndarray, "rows 3 3"]) -> Float[np.ndarray, " rows"]:
+    """Flexion of a knee, rad: about its first axis."""
+    return np.arctan2(rotations[:, 2, 1], rotations[:, 1, 1])
