@@ -22,7 +22,9 @@ TURNING = tuple(
     joint for joint, name in enumerate(_NAMES) if not name.endswith(("_foot", "_wrist"))
 )
 """Joints whose turns are solved for, the pelvis first."""
-SEEN = tuple(joint for joint, name in enumerate(_NAMES) if "spine" not in name and "collar" not in name)
+SEEN = tuple(
+    joint for joint, name in enumerate(_NAMES) if "spine" not in name and "collar" not in name
+)
 """Joints that an image shows."""
 NUM_UNKNOWNS = 3 + 3 * len(TURNING)
 """Of a frame: shift of the pelvis in the world, then turns."""

@@ -11,12 +11,13 @@ from jaxtyping import Bool, Float, Int
 
 from human3r.body import skeleton
 from human3r.refine.limbs.kinematics import NUM_JOINTS, Chain
-from human3r.refine.limbs.solve import FEWEST, Change, best_change
+from human3r.refine.limbs.solve import FEWEST, Change, best_change, no_change
 from human3r.refine.limbs.stances import find_stances, runs, trembling
 from human3r.refine.limbs.terms import Known, Terms
 from human3r.refine.recording import LEFT_FOOT, RIGHT_FOOT, Recording, Track
 
 _ANKLES = {LEFT_FOOT: 7, RIGHT_FOOT: 8}
+_SKIN_PER_FOOT = 2
 _LONGEST_GAP_S, _FASTEST_M_S = 0.5, 6.0
 """What comes later, or went faster, may be another person."""
 _BETTER, _LEAST_MM = 0.95, 0.2
@@ -56,7 +57,11 @@ class _Stretch:
     def shown(self, half: int) -> Known:
         """What is known with every other stance alone."""
         stands = (self.stance >= 0) & (self.stance % 2 == half)
-        return replace(self.known, stands=self.known.stands * _of_skin(self.known.chain, stands))
+        return replace(self.known, stands=self.skin(stands))
+
+    def skin(self, stands: Bool[np.ndarray, "rows 2"]) -> Float[np.ndarray, "rows skin"]:
+        """What holds for feet, for their skin points."""
+        return np.repeat(stands, _SKIN_PER_FOOT, axis=1).astype(float)
 
     def sliding_m(self, feet: np.ndarray, half: int) -> Float[np.ndarray, " steps"]:
         """Ways of feet from frame to frame while they stand in every other stance."""
@@ -132,24 +137,14 @@ def _farthest(skin: Float[np.ndarray, "points 3"], which: np.ndarray) -> np.ndar
 
 def _with_trembling(stretches: list[_Stretch]) -> list[_Stretch]:
     """With all stances believed, and how much feet tremble in all of them together."""
-    found = [(one, one.stance >= 0) for one in stretches]
-    parts = [(trembling(one.feet, one.known.centres, stands), stands.sum()) for one, stands in found]
-    total = sum(weight for _, weight in parts)
-    mean = sum((weight * size for size, weight in parts), np.zeros(2)) / max(total, 1)
+    weights = np.array([(one.stance >= 0).sum() for one in stretches])
+    sizes = [trembling(one.feet, one.known.centres, one.stance >= 0) for one in stretches]
+    mean = sum((w * size for w, size in zip(weights, sizes, strict=True)), np.zeros(2))
+    mean = mean / max(weights.sum(), 1)
     return [
-        replace(
-            one,
-            known=replace(
-                one.known, stands=_of_skin(one.known.chain, stands), trembling_m=mean
-            ),
-        )
-        for one, stands in found
+        replace(one, known=replace(one.known, stands=one.skin(one.stance >= 0), trembling_m=mean))
+        for one in stretches
     ]
-
-
-def _of_skin(chain: Chain, of_feet: Bool[np.ndarray, "rows 2"]) -> Float[np.ndarray, "rows skin"]:
-    """What holds for feet, for their skin points."""
-    return of_feet[:, [list(_ANKLES.values()).index(joint) for joint in chain.rides_on]] * 1.0
 
 
 def _held_out(stretches: list[_Stretch]) -> tuple[float, float]:
@@ -162,9 +157,10 @@ def _held_out(stretches: list[_Stretch]) -> tuple[float, float]:
                 continue
             shown = one.shown(half)
             change = best_change(shown)
-            moved = shown.chain.posed(change.turn, change.shift).skin - shown.chain.posed(
-                np.zeros_like(change.turn), np.zeros_like(change.shift)
-            ).skin
+            moved = (
+                shown.chain.posed(change.turn, change.shift).skin
+                - shown.chain.posed(np.zeros_like(change.turn), np.zeros_like(change.shift)).skin
+            )
             feet = one.feet + moved.reshape(len(moved), 2, 2, 3).mean(axis=2)
             after.append(one.sliding_m(feet, 1 - half))
     if not after:
@@ -172,14 +168,20 @@ def _held_out(stretches: list[_Stretch]) -> tuple[float, float]:
     return 1e3 * float(np.concatenate(before).mean()), 1e3 * float(np.concatenate(after).mean())
 
 
+def _moved(known: Known) -> Float[np.ndarray, "rows 2 3"]:
+    """How far feet go when a stretch is solved."""
+    came, found = no_change(len(known.times_s)), best_change(known)
+    skin = [known.chain.posed(one.turn, one.shift).skin for one in (came, found)]
+    moved = skin[1] - skin[0]
+    return moved.reshape(len(moved), 2, _SKIN_PER_FOOT, 3).mean(axis=2)
+
+
 def _image_error(stretch: _Stretch, change: Change) -> float:
     terms = Terms(stretch.known)
     return terms.image_error(stretch.known.chain.posed(change.turn, change.shift))
 
 
-def _changed(
-    recording: Recording, track: Track, pairs: list[tuple[_Stretch, Change]]
-) -> Track:
+def _changed(recording: Recording, track: Track, pairs: list[tuple[_Stretch, Change]]) -> Track:
     """The track with its bodies posed anew where a stretch was solved."""
     assert track.pose is not None
     rotations = track.pose.rotations.copy()

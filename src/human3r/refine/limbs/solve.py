@@ -30,43 +30,51 @@ class Change:
     """Of the pelvis, world frame."""
 
 
+def no_change(rows: int) -> Change:
+    """None at all."""
+    return Change(np.zeros((rows, len(TURNING), 3)), np.zeros((rows, 3)))
+
+
 def best_change(known: Known) -> Change:
     """Of one stretch, window by window; where two overlap, the later one comes in gradually."""
-    count = len(known.times_s)
-    turn, shift = np.zeros((count, len(TURNING), 3)), np.zeros((count, 3))
-    first = 0
+    count, first = len(known.times_s), 0
+    whole = no_change(count)
     while True:
         last = count if count - first <= _WINDOW + _OVERLAP else first + _WINDOW
         found = _solved(known.rows(slice(first, last)))
         share = np.ones(last - first)
         if first:
             share[:_OVERLAP] = (np.arange(_OVERLAP) + 0.5) / _OVERLAP
-        for whole, part in ((turn, found.turn), (shift, found.shift)):
-            weight = share.reshape(-1, *(1,) * (part.ndim - 1))
-            whole[first:last] = (1 - weight) * whole[first:last] + weight * part
+        for values, new in ((whole.turn, found.turn), (whole.shift, found.shift)):
+            weight = share.reshape(-1, *(1,) * (new.ndim - 1))
+            values[first:last] = (1 - weight) * values[first:last] + weight * new
         if last == count:
-            return Change(turn, shift)
+            return whole
         first = last - _OVERLAP
 
 
 def _solved(known: Known) -> Change:
     terms, count = Terms(known), len(known.times_s)
-    turn, shift = np.zeros((count, len(TURNING), 3)), np.zeros((count, 3))
-    groups, _ = terms.of(turn, shift)
+    state = no_change(count)
+    groups = terms.of(state.turn, state.shift)
     cost, damping = sum(group.cost() for group in groups), _DAMPING
     for _ in range(_STEPS):
         step = newton_step(groups, count, NUM_UNKNOWNS, damping)
         moved_m, turned_rad = (float(np.abs(part).max()) for part in (step[:, :3], step[:, 3:]))
         step *= min(1.0, _LARGEST_RAD / max(turned_rad, 1e-9))
-        by = Rotation.from_rotvec(step[:, 3:].reshape(-1, 3))
-        tried_turn = (Rotation.from_rotvec(turn.reshape(-1, 3)) * by).as_rotvec()
-        tried = tried_turn.reshape(turn.shape), shift + step[:, :3]
-        tried_groups, _ = terms.of(*tried)
+        tried = _stepped(state, step)
+        tried_groups = terms.of(tried.turn, tried.shift)
         tried_cost = sum(group.cost() for group in tried_groups)
         if tried_cost > cost:
             damping = max(damping, 1e-4) * 10
             continue
-        (turn, shift), groups, cost, damping = tried, tried_groups, tried_cost, damping / 5
+        state, groups, cost, damping = tried, tried_groups, tried_cost, damping / 5
         if turned_rad < _DONE_RAD and moved_m < _DONE_M:
             break
-    return Change(turn, shift)
+    return state
+
+
+def _stepped(state: Change, step: Float[np.ndarray, "rows unknowns"]) -> Change:
+    before, by = (Rotation.from_rotvec(t.reshape(-1, 3)) for t in (state.turn, step[:, 3:]))
+    turn = (before * by).as_rotvec().reshape(state.turn.shape)
+    return Change(turn, state.shift + step[:, :3])

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 _BEGINS_M_S, _STAYS_M_S = 0.12, 0.2
 """A stance has a moment below the first and lasts while it is below the second: on split ``val`` of
 the synthetic world nine tenths of standing feet are, and one in ten of those that swing."""
-_OVER_S = 0.1
+OVER_S = 0.1
 """Places are averaged over so much to both sides, and speeds taken over as much."""
 _SHORTEST_S, _FEWEST = 0.2, 3
 _MOVED_M, _DRIFT_M_S, _STRAIGHT = 0.06, 0.04, 0.8
@@ -32,10 +32,10 @@ def find_stances(
         times_s: increasing.
     """
     step_s = float(np.median(np.diff(times_s)))
-    half = max(1, round(_OVER_S / step_s))
+    half = max(1, round(OVER_S / step_s))
     fewest = max(_FEWEST, round(_SHORTEST_S / step_s) + 1)
-    rays = _rays(feet, centres)
-    smooth = _averaged(feet, half)
+    rays = rays_of(feet, centres)
+    smooth = averaged(feet, half)
     speed = _speeds(smooth, rays, times_s, half)
     result = np.zeros(speed.shape, bool)
     for foot in range(speed.shape[1]):
@@ -52,17 +52,17 @@ def trembling(
     stances: Bool[np.ndarray, "rows feet"],
 ) -> Float[np.ndarray, "2"]:
     """Standard deviations of standing feet's places along and across the ray; 0 without any."""
-    rays = _rays(feet, centres)
-    along, across = [np.zeros(0)], [np.zeros(0)]
+    rays = rays_of(feet, centres)
+    along, sideways = [np.zeros(0)], [np.zeros(0)]
     for foot in range(feet.shape[1]):
         for rows in runs(stances[:, foot]):
             off = feet[rows, foot] - np.median(feet[rows, foot], axis=0)
             along.append(np.einsum("ni,ni->n", off, rays[rows, foot]))
-            across.append(np.linalg.norm(_across(off, rays[rows, foot]), axis=1))
+            sideways.append(np.linalg.norm(across(off, rays[rows, foot]), axis=1))
     if len(along) == 1:
         return np.zeros(2)
     median = np.median(np.abs(np.concatenate(along)))
-    return np.array([1.4826 * median, np.median(np.concatenate(across)) / _RAYLEIGH])
+    return np.array([1.4826 * median, np.median(np.concatenate(sideways)) / _RAYLEIGH])
 
 
 def runs(which: Bool[np.ndarray, " rows"]) -> list[np.ndarray]:
@@ -71,17 +71,25 @@ def runs(which: Bool[np.ndarray, " rows"]) -> list[np.ndarray]:
     return np.split(rows, np.flatnonzero(np.diff(rows) > 1) + 1) if len(rows) else []
 
 
-def _rays(feet: np.ndarray, centres: np.ndarray) -> np.ndarray:
+def rays_of(
+    feet: Float[np.ndarray, "rows points 3"], centres: Float[np.ndarray, "rows 3"]
+) -> Float[np.ndarray, "rows points 3"]:
+    """Unit vectors from the cameras."""
     rays = feet - centres[:, None]
     return rays / np.linalg.norm(rays, axis=-1, keepdims=True)
 
 
-def _across(vectors: np.ndarray, rays: np.ndarray) -> np.ndarray:
+def across(
+    vectors: Float[np.ndarray, "*any 3"], rays: Float[np.ndarray, "*any 3"]
+) -> Float[np.ndarray, "*any 3"]:
+    """The part of vectors that is perpendicular to rays."""
     return vectors - (vectors * rays).sum(axis=-1, keepdims=True) * rays
 
 
-def _averaged(places: np.ndarray, half: int) -> np.ndarray:
-    """Over rows up to ``half`` away; fewer at the ends."""
+def averaged(
+    places: Float[np.ndarray, "rows points 3"], half: int
+) -> Float[np.ndarray, "rows points 3"]:
+    """Means over rows up to ``half`` away; fewer at the ends."""
     count = len(places)
     first, last = (np.clip(np.arange(count) + step, 0, count) for step in (-half, half + 1))
     sums = np.concatenate([np.zeros((1, *places.shape[1:])), np.cumsum(places, axis=0)])
@@ -93,7 +101,7 @@ def _speeds(places: np.ndarray, rays: np.ndarray, times_s: np.ndarray, step: int
     speeds = np.full(places.shape[:2], np.inf)
     if len(places) <= step:
         return speeds
-    way_m = np.linalg.norm(_across(places[step:] - places[:-step], rays[step:]), axis=-1)
+    way_m = np.linalg.norm(across(places[step:] - places[:-step], rays[step:]), axis=-1)
     speed = way_m / (times_s[step:] - times_s[:-step])[:, None]
     speeds[step:] = speed
     speeds[:-step] = np.minimum(speeds[:-step], speed)
@@ -102,7 +110,7 @@ def _speeds(places: np.ndarray, rays: np.ndarray, times_s: np.ndarray, step: int
 
 def _is_carried(places: np.ndarray, rays: np.ndarray, times_s: np.ndarray) -> bool:
     """Whether a stance goes on in one direction, as on an escalator."""
-    net_m = float(np.linalg.norm(_across(places[-1] - places[0], rays[-1])))
-    steps_m = np.linalg.norm(_across(np.diff(places, axis=0), rays[1:]), axis=-1)
+    net_m = float(np.linalg.norm(across(places[-1] - places[0], rays[-1])))
+    steps_m = np.linalg.norm(across(np.diff(places, axis=0), rays[1:]), axis=-1)
     is_far = net_m > _MOVED_M and net_m > _DRIFT_M_S * (times_s[-1] - times_s[0])
     return bool(is_far and net_m > _STRAIGHT * steps_m.sum())

@@ -13,6 +13,7 @@ from jaxtyping import Float
 
 from human3r.refine.limbs.banded import Tied
 from human3r.refine.limbs.kinematics import NUM_UNKNOWNS, SEEN, TURNING, Chain, Posed
+from human3r.refine.limbs.stances import OVER_S, across, averaged, rays_of
 
 _KNEES = tuple(TURNING.index(joint) for joint in (4, 5))
 _HINGE = 0.3
@@ -21,12 +22,14 @@ _BACKWARD_RAD = 0.02
 """Standard deviation of knees that bend backward."""
 _LASTS_S = 0.4
 """Time over which errors of distances and turns are alike."""
-_RAD_PER_M, _MOST_RAD = 1.8, 0.15
+_RAD_PER_M, _MOST_RAD = 1.5, 0.15
 """Errors of turns go with those of feet's distances."""
-_ACCELERATION = 4.0
-"""m/s^2, standard deviation of joints' accelerations at ten frames per second."""
+_ACCELERATION, _LEAST_ACCELERATION = 1.5, 1.5
+"""Standard deviation of a joint's accelerations over those across the ray, and at least, m/s^2."""
 _STILL_M = 0.003
 """Between frames, of the skin of feet that stand."""
+_IMAGE = 1.5
+"""Standard deviation of joints across the ray over that of standing feet: both bend with limbs."""
 _ALIKE_S = 0.1
 """Errors in the image of frames that are nearer in time are alike."""
 _IMAGE_ROBUST, _MOTION_ROBUST, _STILL_ROBUST = 3.0, 2.0, 10.0
@@ -48,13 +51,15 @@ class Known:
 
     def rows(self, which: slice) -> "Known":
         """Some of the frames, in a row."""
-        chain = self.chain
-        some = (chain.rotations, chain.pelvis, chain.bones, chain.skin)
-        return Known(
-            Chain(*(values[which] for values in some), chain.rides_on),
-            *(values[which] for values in (self.centres, self.times_s, self.stands)),
-            self.trembling_m,
+        chain = Chain(
+            self.chain.rotations[which],
+            self.chain.pelvis[which],
+            self.chain.bones[which],
+            self.chain.skin[which],
+            self.chain.rides_on,
         )
+        some = (self.centres[which], self.times_s[which], self.stands[which])
+        return Known(chain, *some, self.trembling_m)
 
 
 class Terms:
@@ -65,40 +70,47 @@ class Terms:
         self.known = known
         count = len(known.times_s)
         self.came = known.chain.posed(np.zeros((count, len(TURNING), 3)), np.zeros((count, 3)))
-        rays = self.came.points - known.centres[:, None]
-        self.rays = rays / np.linalg.norm(rays, axis=-1, keepdims=True)
+        self.rays = rays_of(self.came.points, known.centres)
         self.step_s = np.diff(known.times_s)
         self.along_m, self.across_m = np.maximum(known.trembling_m, _LEAST_M)
+        self.acceleration = self._accelerations()
         self.crowded = np.sqrt(max(1.0, _ALIKE_S / float(np.median(self.step_s))))
 
     def of(
         self, turn: Float[np.ndarray, "rows turning 3"], shift: Float[np.ndarray, "rows 3"]
-    ) -> tuple[list[Tied], Posed]:
-        """All residuals, and the bodies."""
+    ) -> list[Tied]:
+        """All residuals."""
         posed = self.known.chain.posed(turn, shift)
         by = self.known.chain.derivatives(posed)
         terms = [self._image(posed, by), *self._drift(turn, shift), self._knees(posed)]
-        terms += [self._motion(posed, by)]
-        return [*terms, *([self._still(posed, by)] if self.known.stands.any() else [])], posed
+        return [*terms, self._motion(posed, by), self._still(posed, by)]
 
     def _image(self, posed: Posed, by: np.ndarray) -> Tied:
         """Joints appear where they appeared."""
         rays = self.rays[:, : len(SEEN)]
         off = (posed.points - self.came.points)[:, : len(SEEN)]
-        across = (np.eye(3) - rays[..., :, None] * rays[..., None, :]) / self._image_m()
-        values = np.einsum("npij,npj->npi", across, off)
-        return Tied(values, [across @ by[:, : len(SEEN)]], _IMAGE_ROBUST)
-
-    def _image_m(self) -> float:
-        return float(self.across_m * self.crowded)
+        size = _IMAGE * self.across_m * self.crowded
+        sideways = (np.eye(3) - rays[..., :, None] * rays[..., None, :]) / size
+        values = np.einsum("npij,npj->npi", sideways, off)
+        return Tied(values, [sideways @ by[:, : len(SEEN)]], _IMAGE_ROBUST)
 
     def image_error(self, posed: Posed) -> float:
-        """Root of the mean square of how far joints went from where they appeared, in
-        standard deviations."""
-        rays = self.rays[:, : len(SEEN)]
+        """Root mean square of how far joints went from where they appeared, over trembling."""
         off = (posed.points - self.came.points)[:, : len(SEEN)]
-        off = off - (off * rays).sum(axis=-1, keepdims=True) * rays
-        return float(np.sqrt((off**2).sum(axis=-1).mean() / 2)) / float(self.across_m)
+        off = across(off, self.rays[:, : len(SEEN)])
+        return float(np.sqrt((off**2).sum(axis=-1).mean() / 2) / self.across_m)
+
+    def _accelerations(self) -> Float[np.ndarray, " seen"]:
+        """Standard deviations of joints' accelerations, m/s^2, from what images show of them."""
+        half = max(1, round(OVER_S / float(np.median(self.step_s))))
+        places = averaged(self.came.joints[:, SEEN], half)
+        if len(places) <= 2 * half:
+            return np.full(len(SEEN), _LEAST_ACCELERATION)
+        second = places[2 * half :] - 2 * places[half:-half] + places[: -2 * half]
+        span_s = (self.known.times_s[2 * half :] - self.known.times_s[: -2 * half]) / 2
+        seen = across(second, self.rays[half:-half, : len(SEEN)]) / span_s[:, None, None] ** 2
+        size = np.sqrt((seen**2).sum(axis=-1).mean(axis=0))
+        return np.maximum(_LEAST_ACCELERATION, _ACCELERATION * size)
 
     def _drift(self, turn: np.ndarray, shift: np.ndarray) -> list[Tied]:
         """Errors of the distance and of turns: how large, and how fast they change."""
@@ -140,7 +152,7 @@ class Terms:
     def _motion(self, posed: Posed, by: np.ndarray) -> Tied:
         """Joints hardly accelerate."""
         before, after = self.step_s[:-1, None, None], self.step_s[1:, None, None]
-        size = _ACCELERATION * self.crowded * (before + after) / 2
+        size = self.acceleration[:, None] * self.crowded * (before + after) / 2
         shares = (1 / before / size, -(1 / before + 1 / after) / size, 1 / after / size)
         count, seen = len(self.step_s) - 1, slice(0, len(SEEN))
         points = posed.points[:, seen]
