@@ -22,7 +22,9 @@ _LONGEST_GAP_S, _FASTEST_M_S = 0.5, 6.0
 """What comes later, or went faster, may be another person."""
 _BETTER, _LEAST_MM = 0.95, 0.2
 """Feet of held-out stances have to slide less than this share of before, by so much at least."""
-_FARTHEST_IN_IMAGE = 2.0
+_STILL = 0.25
+"""Feet of stances that are shown have to slide less than this share of before, or are none."""
+_FARTHEST_IN_IMAGE = 1.5
 """Of joints from where they appeared, in standard deviations."""
 
 
@@ -77,12 +79,12 @@ def _person(recording: Recording, track: Track) -> tuple[Track, Stillness | None
     if count < 2:
         return track, Stillness(False, count, float("nan"), float("nan"))
     before_mm, after_mm = _held_out(stretches)
-    better = after_mm < _BETTER * before_mm - _LEAST_MM
-    changes = [best_change(one.known) for one in stretches] if better else []
-    pairs = list(zip(stretches, changes, strict=better))
-    is_seen = all(_image_error(*pair) < _FARTHEST_IN_IMAGE for pair in pairs)
-    judged = Stillness(better and is_seen, count, before_mm, after_mm)
-    return (_changed(recording, track, pairs) if judged.is_accepted else track), judged
+    if not after_mm < _BETTER * before_mm - _LEAST_MM:
+        return track, Stillness(False, count, before_mm, after_mm)
+    pairs = [(one, best_change(one.known)) for one in stretches]
+    is_accepted = _are_still(pairs) and all(_is_seen(*pair) for pair in pairs)
+    judged = Stillness(is_accepted, count, before_mm, after_mm)
+    return (_changed(recording, track, pairs) if is_accepted else track), judged
 
 
 def _stretches(recording: Recording, track: Track) -> list[_Stretch]:
@@ -149,36 +151,44 @@ def _with_trembling(stretches: list[_Stretch]) -> list[_Stretch]:
 
 def _held_out(stretches: list[_Stretch]) -> tuple[float, float]:
     """Mean sliding per frame of every other stance, before and after the others were shown."""
-    before, after = [], []
+    before, after = [np.zeros(0)], [np.zeros(0)]
     for one in stretches:
         for half in (0, 1):
-            before.append(one.sliding_m(one.feet, 1 - half))
-            if not len(before[-1]):
-                continue
-            shown = one.shown(half)
-            change = best_change(shown)
-            moved = (
-                shown.chain.posed(change.turn, change.shift).skin
-                - shown.chain.posed(np.zeros_like(change.turn), np.zeros_like(change.shift)).skin
-            )
-            feet = one.feet + moved.reshape(len(moved), 2, 2, 3).mean(axis=2)
-            after.append(one.sliding_m(feet, 1 - half))
-    if not after:
-        return float("nan"), float("nan")
-    return 1e3 * float(np.concatenate(before).mean()), 1e3 * float(np.concatenate(after).mean())
+            slides = one.sliding_m(one.feet, 1 - half)
+            if len(slides):
+                before.append(slides)
+                after.append(one.sliding_m(_feet(one, best_change(one.shown(half))), 1 - half))
+    return _mean_mm(before), _mean_mm(after)
 
 
-def _moved(known: Known) -> Float[np.ndarray, "rows 2 3"]:
-    """How far feet go when a stretch is solved."""
-    came, found = no_change(len(known.times_s)), best_change(known)
-    skin = [known.chain.posed(one.turn, one.shift).skin for one in (came, found)]
-    moved = skin[1] - skin[0]
-    return moved.reshape(len(moved), 2, _SKIN_PER_FOOT, 3).mean(axis=2)
+def _are_still(pairs: list[tuple[_Stretch, Change]]) -> bool:
+    """Whether feet stand still after they were told to."""
+    halves = [(one, change, half) for one, change in pairs for half in (0, 1)]
+    before = [one.sliding_m(one.feet, half) for one, _, half in halves]
+    after = [one.sliding_m(_feet(one, change), half) for one, change, half in halves]
+    return _mean_mm(after) < _STILL * _mean_mm(before)
 
 
-def _image_error(stretch: _Stretch, change: Change) -> float:
+def _feet(stretch: _Stretch, change: Change) -> Float[np.ndarray, "rows 2 3"]:
+    """Where feet are after a change."""
+    chain = stretch.known.chain
+    came, found = (
+        chain.posed(one.turn, one.shift).skin for one in (no_change(len(stretch.rows)), change)
+    )
+    moved = (found - came).reshape(len(came), 2, _SKIN_PER_FOOT, 3)
+    return stretch.feet + moved.mean(axis=2)
+
+
+def _mean_mm(parts: list[np.ndarray]) -> float:
+    values = np.concatenate(parts)
+    return 1e3 * float(values.mean()) if len(values) else float("nan")
+
+
+def _is_seen(stretch: _Stretch, change: Change) -> bool:
+    """Whether joints are still where images show them."""
     terms = Terms(stretch.known)
-    return terms.image_error(stretch.known.chain.posed(change.turn, change.shift))
+    posed = stretch.known.chain.posed(change.turn, change.shift)
+    return terms.image_error(posed) < _FARTHEST_IN_IMAGE
 
 
 def _changed(recording: Recording, track: Track, pairs: list[tuple[_Stretch, Change]]) -> Track:

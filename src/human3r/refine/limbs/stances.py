@@ -15,6 +15,8 @@ OVER_S = 0.1
 _SHORTEST_S, _FEWEST = 0.2, 3
 _MOVED_M, _DRIFT_M_S, _STRAIGHT = 0.06, 0.04, 0.8
 """What goes so far, so fast and so straight stands on something that moves."""
+_MOST = np.array([0.06, 0.015])
+"""Of trembling along and across the ray, over the distance."""
 _RAYLEIGH = 1.1774
 """Median length of two numbers of unit variance."""
 
@@ -51,7 +53,10 @@ def trembling(
     centres: Float[np.ndarray, "rows 3"],
     stances: Bool[np.ndarray, "rows feet"],
 ) -> Float[np.ndarray, "2"]:
-    """Standard deviations of standing feet's places along and across the ray; 0 without any."""
+    """Standard deviations of standing feet's places along and across the ray; 0 without any.
+
+    At most what bodies are wrong by: a foot that swings and passes for standing says more.
+    """
     rays = rays_of(feet, centres)
     along, sideways = [np.zeros(0)], [np.zeros(0)]
     for foot in range(feet.shape[1]):
@@ -62,7 +67,8 @@ def trembling(
     if len(along) == 1:
         return np.zeros(2)
     median = np.median(np.abs(np.concatenate(along)))
-    return np.array([1.4826 * median, np.median(np.concatenate(sideways)) / _RAYLEIGH])
+    found = np.array([1.4826 * median, np.median(np.concatenate(sideways)) / _RAYLEIGH])
+    return np.minimum(found, _MOST * np.median(np.linalg.norm(feet - centres[:, None], axis=-1)))
 
 
 def runs(which: Bool[np.ndarray, " rows"]) -> list[np.ndarray]:
