@@ -143,10 +143,13 @@ class Terms:
         values = np.zeros((count, 2, 1))
         by = np.zeros((count, 2, 1, NUM_UNKNOWNS))
         for number, knee in enumerate(_KNEES):
-            bend, came = (_bend(p.rotations[:, TURNING[knee]]) for p in (posed, self.came))
-            off = np.minimum(bend - np.minimum(came, 0), 0)
-            values[:, number, 0] = off / _BACKWARD_RAD
-            by[:, number, 0, 3 + 3 * knee] = (off < 0) / _BACKWARD_RAD
+            (bend, by_turn), (came, _) = (
+                _bend(bodies.rotations[:, TURNING[knee]]) for bodies in (posed, self.came)
+            )
+            off = np.minimum(bend - np.minimum(came, 0), 0) / _BACKWARD_RAD
+            values[:, number, 0] = off
+            at = slice(3 + 3 * knee, 6 + 3 * knee)
+            by[:, number, 0, at] = (off < 0)[:, None] * by_turn / _BACKWARD_RAD
         return Tied(values, [by])
 
     def _motion(self, posed: Posed, by: np.ndarray) -> Tied:
@@ -170,6 +173,13 @@ class Terms:
         return Tied(values, parts, _STILL_ROBUST, is_bounded=True, share=both)
 
 
-def _bend(rotations: Float[np.ndarray, "rows 3 3"]) -> Float[np.ndarray, " rows"]:
-    """Flexion of a knee, rad: about its first axis."""
-    return np.arctan2(rotations[:, 2, 1], rotations[:, 1, 1])
+def _bend(
+    rotations: Float[np.ndarray, "rows 3 3"],
+) -> tuple[Float[np.ndarray, " rows"], Float[np.ndarray, "rows 3"]]:
+    """Flexion of a knee about its first axis, rad, and its derivative by a turn from the right."""
+    second, third = rotations[:, 1], rotations[:, 2]
+    size = second[:, 1] ** 2 + third[:, 1] ** 2
+    about_first = (second[:, 1] * third[:, 2] - third[:, 1] * second[:, 2]) / size
+    about_third = (third[:, 1] * second[:, 0] - second[:, 1] * third[:, 0]) / size
+    by_turn = np.stack([about_first, np.zeros_like(size), about_third], axis=1)
+    return np.arctan2(third[:, 1], second[:, 1]), by_turn
