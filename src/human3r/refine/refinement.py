@@ -46,6 +46,7 @@ class Options:
     iterations: int = 12
     """Steps per round at most."""
     smooth: bool = True
+    """Bodies and limbs move as people can; otherwise limbs stay as they are."""
 
 
 @dataclass(frozen=True)
@@ -130,6 +131,8 @@ def refine(
 
 def _with_limbs(work: "Work", state: State, refined: Refined) -> Refined:
     """With limbs settled where that helps, and the contacts that people then have."""
+    if not work.options.smooth:
+        return refined
     tracks, judged = settled(refined.recording)
     if not any(one is not None and one.is_accepted for one in judged):
         return replace(refined, limbs=judged)
