@@ -35,9 +35,9 @@ def add_parser(commands: Any) -> None:
     """Add the subcommand."""
     parser = commands.add_parser(
         "refine",
-        help="make a recording better (experimental): metres from contacts, feet that stand still",
+        help="make a recording better: feet that stand stay, calm bodies, metres from contacts",
         description="Takes what `human3r run` wrote, or a source for it, and writes the same kind "
-        "of folder, refined. Experimental: docs/refine.md says when it helps and when not.",
+        "of folder, refined. docs/refine.md says when it helps and when not.",
         epilog="Methods: " + "; ".join(f"{name}: {text}" for name, text in METHODS.items()) + ".",
     )
     add = parser.add_argument
