@@ -8,8 +8,9 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 _BEGINS_M_S, _STAYS_M_S = 0.12, 0.2
-"""A stance has a moment below the first and lasts while it is below the second: on split ``val`` of
-the synthetic world nine tenths of standing feet are, and one in ten of those that swing."""
+"""A stance has a moment below the first and lasts while it is below the second. On split ``val``
+of the synthetic world it then has nine of ten frames in which feet stand, and some in which they
+begin or end to swing."""
 OVER_S = 0.1
 """Places are averaged over so much to both sides, and speeds taken over as much."""
 _SHORTEST_S, _FEWEST = 0.2, 3

@@ -29,7 +29,7 @@ _ACCELERATION, _LEAST_ACCELERATION = 1.5, 1.5
 _STILL_M = 0.003
 """Between frames, of the skin of feet that stand."""
 _IMAGE = 1.5
-"""Standard deviation of joints across the ray over that of standing feet: both bend with limbs."""
+"""Standard deviation of joints across the ray over that of standing feet, chosen on ``val``."""
 _ALIKE_S = 0.1
 """Errors in the image of frames that are nearer in time are alike."""
 _IMAGE_ROBUST, _MOTION_ROBUST, _STILL_ROBUST = 3.0, 2.0, 10.0
