@@ -149,6 +149,12 @@ def test_a_gap_or_a_leap_is_not_smoothed_over(walker, shaky):
     assert leap_m > 1.5
 
 
+def test_another_session_is_another_stretch(shaky):
+    session = np.repeat([0, 1], 30)
+    stretches = people._stretches(replace(shaky, session=session), shaky.tracks[0])
+    assert [len(one.rows) for one in stretches] == [30, 30]
+
+
 def test_long_stretches_are_solved_in_windows(monkeypatch, shaky):
     (stretch,) = people._stretches(shaky, shaky.tracks[0])
     whole = solve.best_change(stretch.known)

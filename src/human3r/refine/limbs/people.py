@@ -93,7 +93,8 @@ def _stretches(recording: Recording, track: Track) -> list[_Stretch]:
     joints, skin = _world(track.joints[:, :NUM_JOINTS], pose), _world(track.points, pose)
     gap_s = np.diff(times_s)
     leaps = np.linalg.norm(np.diff(joints[:, 0], axis=0), axis=1) > _FASTEST_M_S * gap_s
-    ends = np.flatnonzero((gap_s > _LONGEST_GAP_S) | leaps) + 1
+    another_world = np.diff(recording.session[track.frames]) != 0
+    ends = np.flatnonzero((gap_s > _LONGEST_GAP_S) | leaps | another_world) + 1
     stretches, count = [], 0
     for rows in np.split(np.arange(len(times_s)), ends):
         if len(rows) < FEWEST:
