@@ -306,4 +306,5 @@ def test_a_page_outlives_people_and_worlds_and_comes_back_with_its_server(body_m
             drawing.show(moments.of(frames[0], None, begins_world=False, number=9))
             tab.get_by_text("frame 9").wait_for()
             tab.wait_for_function("performance.now() > 5000")
-            assert tab.locator("canvas").count() and tab.get_by_text("frame 9").is_visible()
+            assert tab.locator("canvas").count()
+            assert tab.get_by_text("frame 9").is_visible()
