@@ -8,6 +8,7 @@ import pytest
 from human3r.cli.main import main
 from human3r.demo_clip import DEMO_CLIP_CAMERA, demo_clip_path
 from human3r.multiview.rig_file import RigCamera, write_rig
+from tests.io.media import image_message, write_bag
 from tests.multiview.rooms import camera_at
 
 
@@ -48,6 +49,25 @@ def test_what_cannot_be_run_is_told_before_the_network_is_loaded(
 def test_what_cannot_be_calibrated_is_told(arguments, said, capsys):
     assert main(["calibrate", *arguments]) == 1
     assert said in capsys.readouterr().err
+
+
+def test_lenses_of_cameras_with_other_names_are_told(calibration, tmp_path, capsys):
+    clip = demo_clip_path()
+    words = [f"a={clip}", f"b={clip}", "--intrinsics", str(calibration)]
+    assert main(["calibrate", *words, "--out", str(tmp_path / "found.yaml")]) == 1
+    assert "knows the cameras left, right; expected one of a, b" in capsys.readouterr().err
+
+
+def test_topics_of_several_bags_can_be_calibrated(tmp_path, capsys):
+    stamps = range(0, 10**9, 10**8)
+    image = np.zeros((48, 64, 3), np.uint8)
+    for name in ("left", "right"):
+        sent = [(f"/{name}/image", t, image_message(t, image, "rgb8")) for t in stamps]
+        write_bag(tmp_path / name, [*sent, ("/other", 0, image_message(0, image, "rgb8"))])
+    words = [f"{name}={tmp_path / name}:/{name}/image" for name in ("left", "right")]
+    assert main(["calibrate", *words, "--out", str(tmp_path / "found.yaml")]) == 1
+    # Their images have been looked at.
+    assert "camera left: saw nobody" in capsys.readouterr().err
 
 
 @pytest.mark.slow
