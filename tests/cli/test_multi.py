@@ -89,6 +89,23 @@ def test_two_cameras_that_see_the_same_agree_about_everybody(calibration, tmp_pa
         assert (out / name).is_file()
 
 
+@pytest.mark.slow
+def test_images_that_never_belong_together_are_told(calibration, tmp_path, capsys, caplog):
+    write_rig(
+        calibration,
+        {
+            "left": RigCamera("left", camera_at(0.0), DEMO_CLIP_CAMERA),
+            "right": RigCamera("right", camera_at(0.0), DEMO_CLIP_CAMERA, time_offset_s=0.015),
+        },
+    )
+    clip = demo_clip_path()
+    words = [f"left={clip}", f"right={clip}", "--max-frames", "6", "--max-gap", "0.01"]
+    assert main(["multi", str(calibration), *words, "--out", str(tmp_path / "out")]) == 0
+    assert "6 of 6 moments have the image of one camera" in caplog.text
+    assert "0.015 s later" in caplog.text
+    assert "confirmed" in capsys.readouterr().out
+
+
 def people_rows(out):
     with np.load(out / "people.npz") as people:
         return people["track_id"][people["track_state"] < 2]

@@ -104,7 +104,9 @@ def _matched_pairs(
         i, j = linear_sum_assignment(capped[first, second])
         values = table[first, second][i, j]
         is_good = values <= max_cost
-        pairs = zip(order[first][i[is_good]].tolist(), order[second][j[is_good]].tolist(), strict=True)
+        pairs = zip(
+            order[first][i[is_good]].tolist(), order[second][j[is_good]].tolist(), strict=True
+        )
         found += [
             (value, min(pair), max(pair))
             for value, pair in zip(values[is_good].tolist(), pairs, strict=True)
