@@ -4,11 +4,12 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from human3r.cli.main import main
 from human3r.demo_clip import DEMO_CLIP_CAMERA, demo_clip_path
 from human3r.multiview.rig_file import RigCamera, write_rig
-from tests.io.media import image_message, write_bag
+from tests.io.media import image_message, write_bag, write_images
 from tests.multiview.rooms import camera_at
 
 
@@ -87,6 +88,17 @@ def test_two_cameras_that_see_the_same_agree_about_everybody(calibration, tmp_pa
     assert (out / "together.png").stat().st_size > 10_000
     for name in ("together.mp4", "scene.ply", "left/trajectory.tum", "left/overlay.mp4"):
         assert (out / name).is_file()
+
+
+@pytest.mark.slow
+def test_a_camera_that_saw_nobody_is_told(calibration, tmp_path, caplog):
+    dark = write_images(tmp_path / "dark", 4, size=(640, 480))
+    for image in dark.iterdir():
+        Image.new("RGB", (640, 480)).save(image)
+    words = [f"left={demo_clip_path()}", f"right={dark}", "--max-frames", "4"]
+    assert main(["multi", str(calibration), *words, "--out", str(tmp_path / "out")]) == 0
+    assert "camera right: saw nobody, and others did" in caplog.text
+    assert "camera left" not in caplog.text
 
 
 @pytest.mark.slow

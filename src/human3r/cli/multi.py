@@ -3,6 +3,7 @@
 import argparse
 import logging
 import time
+from collections import Counter
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -143,6 +144,8 @@ class _Found:
 
         self.sets = self.images = self.num_failed = 0
         self.presence = Presence()
+        self.seen: Counter[str] = Counter()
+        """Images with people, by camera."""
         self.lonely = 0
         """Moments with the image of one camera, ..."""
         self.apart_s: list[float] = []
@@ -159,6 +162,11 @@ class _Found:
         self.images += len(estimate.frames)
         people = estimate.fused.people
         self.presence.add({p.number for p in people if p.state != TrackState.COASTING})
+        self.seen.update(
+            name
+            for name, one in estimate.single.items()
+            if any(person.is_measured for person in one.tracked)
+        )
         self.health = estimate.fused.health
         alone = next(iter(estimate.frames)) if len(estimate.frames) == 1 else ""
         if alone:
@@ -169,6 +177,12 @@ class _Found:
 
     def troubles(self, max_gap_s: float) -> list[str]:
         found = [health.trouble for health in self.health.values() if health.trouble]
+        found += [
+            f"camera {name}: saw nobody, and others did; expected people. Is it covered or very "
+            "dark, does it hang upside down without its pose saying so, or look elsewhere?"
+            for name, health in self.health.items()
+            if not self.seen[name] and self.seen and not health.trouble
+        ]
         if len(self.apart_s) > _LONELY_SHARE * self.sets:
             found.append(
                 f"{self.lonely} of {self.sets} moments have the image of one camera, those of "
