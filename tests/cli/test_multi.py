@@ -4,10 +4,12 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from human3r.cli.main import main
 from human3r.demo_clip import DEMO_CLIP_CAMERA, demo_clip_path
 from human3r.multiview.rig_file import RigCamera, write_rig
+from tests.io.media import image_message, write_bag, write_images
 from tests.multiview.rooms import camera_at
 
 
@@ -50,6 +52,25 @@ def test_what_cannot_be_calibrated_is_told(arguments, said, capsys):
     assert said in capsys.readouterr().err
 
 
+def test_lenses_of_cameras_with_other_names_are_told(calibration, tmp_path, capsys):
+    clip = demo_clip_path()
+    words = [f"a={clip}", f"b={clip}", "--intrinsics", str(calibration)]
+    assert main(["calibrate", *words, "--out", str(tmp_path / "found.yaml")]) == 1
+    assert "knows the cameras left, right; expected one of a, b" in capsys.readouterr().err
+
+
+def test_topics_of_several_bags_can_be_calibrated(tmp_path, capsys):
+    stamps = range(0, 10**9, 10**8)
+    image = np.zeros((48, 64, 3), np.uint8)
+    for name in ("left", "right"):
+        sent = [(f"/{name}/image", t, image_message(t, image, "rgb8")) for t in stamps]
+        write_bag(tmp_path / name, [*sent, ("/other", 0, image_message(0, image, "rgb8"))])
+    words = [f"{name}={tmp_path / name}:/{name}/image" for name in ("left", "right")]
+    assert main(["calibrate", *words, "--out", str(tmp_path / "found.yaml")]) == 1
+    # Their images have been looked at.
+    assert "camera left: saw nobody" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_two_cameras_that_see_the_same_agree_about_everybody(calibration, tmp_path):
     clip, out = demo_clip_path(), tmp_path / "out"
@@ -67,6 +88,34 @@ def test_two_cameras_that_see_the_same_agree_about_everybody(calibration, tmp_pa
     assert (out / "together.png").stat().st_size > 10_000
     for name in ("together.mp4", "scene.ply", "left/trajectory.tum", "left/overlay.mp4"):
         assert (out / name).is_file()
+
+
+@pytest.mark.slow
+def test_a_camera_that_saw_nobody_is_told(calibration, tmp_path, caplog):
+    dark = write_images(tmp_path / "dark", 4, size=(640, 480))
+    for image in dark.iterdir():
+        Image.new("RGB", (640, 480)).save(image)
+    words = [f"left={demo_clip_path()}", f"right={dark}", "--max-frames", "4"]
+    assert main(["multi", str(calibration), *words, "--out", str(tmp_path / "out")]) == 0
+    assert "camera right: saw nobody, and others did" in caplog.text
+    assert "camera left" not in caplog.text
+
+
+@pytest.mark.slow
+def test_images_that_never_belong_together_are_told(calibration, tmp_path, capsys, caplog):
+    write_rig(
+        calibration,
+        {
+            "left": RigCamera("left", camera_at(0.0), DEMO_CLIP_CAMERA),
+            "right": RigCamera("right", camera_at(0.0), DEMO_CLIP_CAMERA, time_offset_s=0.015),
+        },
+    )
+    clip = demo_clip_path()
+    words = [f"left={clip}", f"right={clip}", "--max-frames", "6", "--max-gap", "0.01"]
+    assert main(["multi", str(calibration), *words, "--out", str(tmp_path / "out")]) == 0
+    assert "6 of 6 moments have the image of one camera" in caplog.text
+    assert "0.015 s later" in caplog.text
+    assert "confirmed" in capsys.readouterr().out
 
 
 def people_rows(out):

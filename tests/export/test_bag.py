@@ -458,6 +458,10 @@ def rig_messages(messages, stamps):
             image_width=0,
             image_height=0,
         )
+        if frame == 2:
+            # A number that is not used again.
+            gone = messages.make("human3r_msgs/msg/Human", track_id=9, track_state=3)
+            fused.humans.append(gone)
         found.append(("/human3r_multi/humans", fused))
         for name in ("left", "right"):
             own = messages.humans(frame, header=header(stamp_ns, f"{name}_optical"))
@@ -474,6 +478,7 @@ def test_a_bag_of_several_cameras_has_the_people_of_all_and_every_camera(
     bag = write_bag(tmp_path / "b", store, rig_messages(messages, stamps))
     result = open_result(bag)
     assert len(result.stamps_ns) == len(stamps)
+    assert set(result.track_id) == set(messages.people["track_id"])
     np.testing.assert_allclose(result.up_world, [0, 0, 1], atol=1e-9)
     left, right = result.cameras
     assert (left.name, right.name) == ("left", "right")

@@ -6,6 +6,7 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from human3r.body.kinematics import posed_joints, skeleton_rotations
+from human3r.body.skeleton import JOINT_NAMES
 from human3r.errors import InputError
 from human3r.geometry.rigid import invert, transform_points
 from human3r.multiview.extrinsics import ViewTracks, find_extrinsics
@@ -97,6 +98,19 @@ def test_a_clock_that_differs_is_found_to_half_a_frame(lag_frames):
     assert share < 0.03
 
 
+def test_images_far_apart_in_time_give_poses_and_say_that_clocks_are_not_known():
+    poses = [camera_at(0.0, 5.0), camera_at(1.2, 6.0)]
+    views = watch(poses, frames=400)
+    for view in views:
+        for track in view.tracks.values():
+            track.times_s, track.joints_camera = track.times_s[::7], track.joints_camera[::7]
+    found = find_extrinsics(views)
+    assert "0.70 s apart" in found.no_clocks
+    turn_deg, share = errors(found, poses)
+    assert turn_deg < 1.0
+    assert share < 0.03
+
+
 def test_three_cameras_and_gaps():
     poses = [camera_at(a, 5.5) for a in (0.0, 1.0, 2.2)]
     found = find_extrinsics(watch(poses, frames=80, count=2, gaps=0.2))
@@ -130,6 +144,22 @@ def test_cameras_that_share_nobody_are_told():
         find_extrinsics(views[:1])
 
 
+@pytest.mark.parametrize("angle", [0.5, 1.2, 2.5])
+def test_a_mirrored_image_is_told(angle):
+    views = watch([camera_at(0.0, 5.0), camera_at(angle, 6.0)])
+    find_extrinsics(views)
+    # What a camera says of a mirrored image: left is right, also of the body.
+    sides = {"l": "right_", "r": "left_"}
+    other = [
+        JOINT_NAMES.index(sides[name[0]] + name.partition("_")[2]) if "_" in name else i
+        for i, name in enumerate(JOINT_NAMES[:22])
+    ]
+    for track in views[1].tracks.values():
+        track.joints_camera = [one[other] * [-1, 1, 1] for one in track.joints_camera]
+    with pytest.raises(InputError, match="one of the two images is mirrored"):
+        find_extrinsics(views)
+
+
 def test_clocks_of_people_who_stand_are_not_made_up():
     poses = [camera_at(0.0, 5.0), camera_at(1.2, 6.0)]
     views = watch(poses, frames=60, lags=[0.0, 0.1])
@@ -141,5 +171,5 @@ def test_clocks_of_people_who_stand_are_not_made_up():
                 middle + rng.normal(0, 0.005, middle.shape) for _ in track.times_s
             ]
     found = find_extrinsics(views)
-    assert not found.has_clocks
+    assert "hardly move" in found.no_clocks
     assert all(camera.time_offset_s == 0 for camera in found.cameras.values())

@@ -16,7 +16,7 @@ from human3r.body.default import default_body_path
 from human3r.config import SceneSettings, Settings
 from human3r.errors import InputError, MissingExtraError
 from human3r.mapping.level import level_from_up
-from human3r.viewer import web_live, web_scene
+from human3r.viewer import web_live, web_live_process, web_scene
 from human3r.viewer.web_frames import PageStart
 from human3r.viewer.web_live import LivePage, Moments, open_live_page
 from human3r.viewer.web_live_process import _MAX_CLOUD, LiveDrawing
@@ -112,10 +112,32 @@ def test_only_so_many_people_and_points_are_kept(drawing, monkeypatch):
         drawing.draw(replace(estimate, tracked=(someone,)), points=points)
     assert len(drawing._scene._people) == 3
     assert len(drawing._paths) <= 64
+    assert len({message["name"] for message in messages(drawing, "SkinnedMeshMessage")}) == 3
     assert 1000 < len(drawing._cloud.result()[0]) <= _MAX_CLOUD
 
 
-def test_a_new_world_forgets_the_old_one(drawing):
+def test_paths_of_people_long_gone_are_taken_out(drawing, monkeypatch):
+    monkeypatch.setattr(web_live_process, "_MAX_PATHS", 4)
+    monkeypatch.setattr(web_live_process, "_CLOUD_S", 0.0)
+    _, estimate = next(synthetic.walk(1))
+    for number in range(8):
+        for step_m in (0.0, 0.1):
+            drawing.draw(shifted(estimate, estimate.tracked[0], number, step_m))
+    lines = [one["name"] for one in messages(drawing, "LineSegmentsMessage")]
+    paths = [name for name in lines if name.startswith("/paths/")]
+    assert 1 <= len(paths) <= 4
+    assert "/paths/path of person 7" in paths
+
+
+def shifted(estimate, one, number: int, step_m: float):
+    """A frame with one person, who stands so much further to the right."""
+    joints = one.person.joints_camera + np.float32([step_m, 0, 0])
+    someone = replace(one, number=number, person=replace(one.person, joints_camera=joints))
+    return replace(estimate, tracked=(someone,))
+
+
+def test_a_new_world_forgets_the_old_one(drawing, monkeypatch):
+    monkeypatch.setattr(web_live_process, "_CLOUD_S", 0.0)
     for _, estimate in synthetic.walk(3):
         drawing.draw(estimate)
     assert len(drawing._paths["camera"]) > 1
@@ -125,6 +147,8 @@ def test_a_new_world_forgets_the_old_one(drawing):
     assert len(drawing._paths["camera"]) == 1
     assert len(drawing._cloud.result()[0]) == 0
     assert not drawing._scene._people
+    lines = [one["name"] for one in messages(drawing, "LineSegmentsMessage")]
+    assert not [name for name in lines if "path of" in name]
 
 
 def test_whoever_is_out_of_sight_is_drawn_faintly(drawing):
@@ -257,3 +281,30 @@ def test_the_page_opens_with_the_body_model_that_comes_along():
     # A node's settings name no file unless its user does.
     with open_live_page(Settings().replace({"web.port": 0}), body) as page:
         assert page.address.startswith("http://127.0.0.1:")
+
+
+@needs_chromium
+@pytest.mark.slow
+def test_a_page_outlives_people_and_worlds_and_comes_back_with_its_server(body_model):
+    frames = [estimate for _, estimate in synthetic.walk(2)]
+    start = PageStart("127.0.0.1", 0, 0.1, body_model.faces, weights_of(body_model))
+    with browser() as chromium:
+        with quiet_server() as server:
+            drawing, moments = LiveDrawing(server, start), Moments(body_model, SceneSettings())
+            drawing.show(moments.of(frames[0], None, begins_world=False, number=1))
+            port = server.get_port()
+            tab, errors = opened(chromium, f"http://127.0.0.1:{port}")
+            wait_for(lambda: center_of(tab, 1), tab)
+            nobody = replace(frames[1], tracked=(), people=())
+            drawing.show(moments.of(nobody, None, begins_world=True, number=2))
+            wait_for(lambda: True if center_of(tab, 1) is None else None, tab)
+            drawing.show(moments.of(frames[1], None, begins_world=True, number=3))
+            wait_for(lambda: center_of(tab, 1), tab)
+            assert errors == []
+        with quiet_server(port) as server:
+            drawing, moments = LiveDrawing(server, start), Moments(body_model, SceneSettings())
+            drawing.show(moments.of(frames[0], None, begins_world=False, number=9))
+            tab.get_by_text("frame 9").wait_for()
+            tab.wait_for_function("performance.now() > 5000")
+            assert tab.locator("canvas").count()
+            assert tab.get_by_text("frame 9").is_visible()

@@ -29,7 +29,12 @@ def add_parser(commands: Any) -> None:
         "`human3r multi` and human3r_multi, and shows the static transforms.",
     )
     add = parser.add_argument
-    add("sources", metavar="SOURCE", nargs="+", help="a bag with --topics, or NAME=VIDEO for each")
+    add(
+        "sources",
+        metavar="SOURCE",
+        nargs="+",
+        help="a bag with --topics, or NAME=VIDEO or NAME=BAG:/TOPIC for each",
+    )
     add("--topics", metavar="LIST", help="image topics of the bag, separated by commas")
     add("--out", metavar="FILE", default="cameras.yaml", help="file to write (%(default)s)")
     add(
@@ -57,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     """Run the subcommand.
 
     Raises:
-        Human3RError: unusable sources, or too few people seen by two cameras at once.
+        Human3RError: unusable sources, names or images, or too few people seen by two at once.
     """
     from human3r.cli.run import check_files
     from human3r.multiview.rig_file import RigCamera, read_rig, write_rig
@@ -66,6 +71,11 @@ def run(args: argparse.Namespace) -> int:
     flags = {name: getattr(args, name) for name, _ in _FLAGS.values()}
     settings = settings_from(args, Settings(), flags=flags, places=(RUN,))
     lenses = read_rig(args.intrinsics) if args.intrinsics else {}
+    if lenses and not lenses.keys() & specs.keys():
+        raise ConfigError(
+            f"{args.intrinsics} knows the cameras {', '.join(lenses)}; expected one of "
+            f"{', '.join(specs)}. Give cameras the names there."
+        )
     check_files(settings)
     for path, topic in specs.values():
         _check_source(path, topic, settings)
@@ -88,7 +98,7 @@ def run(args: argparse.Namespace) -> int:
             pose.world_from_camera,
             view.intrinsics,
             pose.time_offset_s,
-            "" if args.topics else str(Path(specs[name][0]).absolute()),
+            _kept(*specs[name]),
             (pose.position_stddev_m, pose.rotation_stddev_rad),
         )
         for (name, pose), view in zip(found.cameras.items(), views, strict=True)
@@ -98,12 +108,23 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _kept(path: str, topic: str | None) -> str:
+    """The source of a camera in the file; empty for what cannot be played again."""
+    from human3r.io.sources import is_camera, is_url
+
+    if is_camera(path) or is_url(path):
+        return ""
+    return f"{Path(path).absolute()}{f':{topic}' if topic else ''}"
+
+
 def _specs(args: argparse.Namespace) -> dict[str, tuple[str, str | None]]:
     """Path and topic by name.
 
     Raises:
         ConfigError: neither a bag with topics nor several named sources.
     """
+    from human3r.multiview.rig_file import split_source
+
     if args.topics:
         topics = [topic.strip() for topic in args.topics.split(",") if topic.strip()]
         if len(args.sources) != 1 or len(topics) < 2:
@@ -120,7 +141,7 @@ def _specs(args: argparse.Namespace) -> dict[str, tuple[str, str | None]]:
                 f"{text}: expected NAME=SOURCE with a name of its own, for at least two cameras; "
                 "or one bag and --topics."
             )
-        found[name] = path, None
+        found[name] = split_source(path)
     if len(found) < 2:
         raise ConfigError(
             "one source is given; expected at least two, as NAME=SOURCE, or one bag and --topics."
@@ -192,10 +213,10 @@ def _show(found: "Extrinsics", frames: dict[str, int], args: argparse.Namespace)
     from rich.table import Table
     from scipy.spatial.transform import Rotation
 
-    if not found.has_clocks and args.max_offset > 0:
+    if found.no_clocks:
         log.warning(
-            "people hardly move, so clocks cannot be told apart and count as equal; expected "
-            "walking. Record people who walk across the images, if clocks may differ."
+            "clocks cannot be told apart and count as equal: %s, if clocks may differ.",
+            found.no_clocks,
         )
     table = Table("camera", "frames", "position, m", "+- m", "+- deg", "clock, ms", "+- ms")
     commands = []

@@ -3,9 +3,11 @@
 import argparse
 import logging
 import time
+from collections import Counter
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from human3r.cli.run_progress import stop_request
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_LONELY_SHARE = 0.3
+"""Of the moments may have one camera's image only while another's follows; more are told."""
 _FLAGS = {
     "--weights": ("model.weights", "FILE"),
     "--body-model": ("model.body_model", "FILE"),
@@ -96,7 +100,7 @@ def run(args: argparse.Namespace) -> int:
         sets = synchronised(opened, offsets_ns, round(args.max_gap * 1e9))
         found = _process(sets, rig, folder.part, args.max_frames)
     print(found.line(folder.path), flush=True)
-    for trouble in found.troubles():
+    for trouble in found.troubles(args.max_gap):
         log.warning("%s", trouble)
     return 130 if found.was_interrupted else 0
 
@@ -136,28 +140,62 @@ class _Found:
     """What was found, counted along the way."""
 
     def __init__(self) -> None:
+        from human3r.tracking.presence import Presence
+
         self.sets = self.images = self.num_failed = 0
-        self.numbers: set[int] = set()
-        self.shared = 0
+        self.presence = Presence()
+        self.seen: Counter[str] = Counter()
+        """Images with people, by camera."""
+        self.lonely = 0
+        """Moments with the image of one camera, ..."""
+        self.apart_s: list[float] = []
+        """... and how long after that of another."""
+        self._before: tuple[str, int] | None = None
         self.seconds = 0.0
         self.was_interrupted = False
         self.health: dict[str, Any] = {}
 
     def count(self, estimate: "RigEstimate") -> None:
+        from human3r.types import TrackState
+
         self.sets += 1
         self.images += len(estimate.frames)
-        self.numbers |= {person.number for person in estimate.fused.people}
-        self.shared += sum(len(person.members) > 1 for person in estimate.fused.people)
+        people = estimate.fused.people
+        self.presence.add({p.number for p in people if p.state != TrackState.COASTING})
+        self.seen.update(
+            name
+            for name, one in estimate.single.items()
+            if any(person.is_measured for person in one.tracked)
+        )
         self.health = estimate.fused.health
+        alone = next(iter(estimate.frames)) if len(estimate.frames) == 1 else ""
+        if alone:
+            self.lonely += 1
+            if self._before is not None and self._before[0] != alone:
+                self.apart_s.append((estimate.fused.stamp_ns - self._before[1]) * 1e-9)
+        self._before = (alone, estimate.fused.stamp_ns) if alone else None
 
-    def troubles(self) -> list[str]:
-        return [health.trouble for health in self.health.values() if health.trouble]
+    def troubles(self, max_gap_s: float) -> list[str]:
+        found = [health.trouble for health in self.health.values() if health.trouble]
+        found += [
+            f"camera {name}: saw nobody, and others did; expected people. Is it covered or very "
+            "dark, does it hang upside down without its pose saying so, or look elsewhere?"
+            for name, health in self.health.items()
+            if not self.seen[name] and self.seen and not health.trouble
+        ]
+        if len(self.apart_s) > _LONELY_SHARE * self.sets:
+            found.append(
+                f"{self.lonely} of {self.sets} moments have the image of one camera, those of "
+                f"others come {median(self.apart_s):.3f} s later; expected up to {max_gap_s:g} "
+                "s. Raise --max-gap, or set time_offset_s, which `human3r calibrate` finds."
+            )
+        return found
 
     def line(self, folder: Path) -> str:
         rate = self.sets / self.seconds if self.seconds else 0.0
         return (
             f"{self.sets} moments, {self.images} images of {len(self.health)} cameras, "
-            f"{len(self.numbers)} people, {rate:.1f} moments/s: {folder}"
+            f"{self.presence.words()}, {rate:.1f} moments/s: {folder}"
         )
 
 

@@ -29,6 +29,7 @@ from human3r.io.message_definitions import register_type
 from human3r.io.scene_cloud import SceneCloud
 from human3r.io.scene_file import DEFAULT_VOXEL_M
 from human3r.io.stream_rules import stamp_ns_of
+from human3r.types import TrackState
 from human3r.viewer.small_images import MAX_IMAGES, small_image
 
 log = logging.getLogger(__name__)
@@ -280,7 +281,7 @@ class _Bag:
             "level_from_camera": np.stack([_matrix(one.camera_pose) for one in messages]),
             "scale": np.array([one.scale for one in messages], np.float64),
             "size_px": np.array([(o.image_width, o.image_height) for o in messages], np.int64),
-            "people": [[one for one in m.humans if _is_finite(one)] for m in messages],
+            "people": [[one for one in m.humans if _is_usable(one)] for m in messages],
         }
 
     def _skeleton(self) -> tuple[tuple[str, ...], tuple[int, ...], str]:
@@ -440,7 +441,9 @@ def _columns(people: list[Any], path: Path, num_joints: int) -> dict[str, Any]:
     }
 
 
-def _is_finite(human: Any) -> bool:
+def _is_usable(human: Any) -> bool:
+    if human.track_state == TrackState.LOST and not len(human.joint_positions):
+        return False  # Only says that its number is not used again.
     turns = np.reshape(human.joint_rotations, (-1, 4))
     return bool(
         np.isfinite(human.joint_positions).all()

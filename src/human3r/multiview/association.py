@@ -5,7 +5,7 @@ norms are means over joints in metres, pairs of several views are merged so that
 of a person would be accepted, and each view gives a person one member at most.
 """
 
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -92,18 +92,25 @@ def _matched_pairs(
     costs: np.ndarray, views: np.ndarray, max_cost: float
 ) -> list[tuple[float, int, int]]:
     """Acceptable pairs of the best assignment between every two views."""
-    rows_of = [np.nonzero(views == view)[0] for view in np.unique(views)]
-    found = []
-    for first, second in combinations(rows_of, 2):
-        between = costs[np.ix_(first, second)]
-        if not (between <= max_cost).any():
-            continue
-        # What is not acceptable costs as much as leaving both alone, not what it would.
-        chosen = linear_sum_assignment(np.minimum(between, max_cost * _ALONE))
-        for i, j in zip(*chosen, strict=True):
-            if between[i, j] <= max_cost:
-                a, b = sorted((int(first[i]), int(second[j])))
-                found.append((float(between[i, j]), a, b))
+    # Rows of a view side by side, so that what is between two views is a part of the table.
+    order = np.argsort(views, kind="stable")
+    ends = np.flatnonzero(np.diff(views[order], append=views.max(initial=0) + 1)) + 1
+    parts = [slice(*span) for span in pairwise([0, *ends.tolist()])]
+    table = costs[order[:, None], order]
+    # What is not acceptable costs as much as leaving both alone, not what it would.
+    capped = np.minimum(table, max_cost * _ALONE)
+    found: list[tuple[float, int, int]] = []
+    for first, second in combinations(parts, 2):
+        i, j = linear_sum_assignment(capped[first, second])
+        values = table[first, second][i, j]
+        is_good = values <= max_cost
+        pairs = zip(
+            order[first][i[is_good]].tolist(), order[second][j[is_good]].tolist(), strict=True
+        )
+        found += [
+            (value, min(pair), max(pair))
+            for value, pair in zip(values[is_good].tolist(), pairs, strict=True)
+        ]
     return found
 
 

@@ -413,11 +413,10 @@ class _People:
         self.turns = turns
         camera = np.concatenate([view.joints_camera for view in views])
         self.joints = camera @ np.swapaxes(turns, -1, -2) + self.origins[:, None]
-        for row in range(len(self.keys) if stamp_ns is not None else 0):
+        self.velocities = _velocities(self.tracked, turns)
+        for row, velocity in self.velocities.items() if stamp_ns is not None else ():
             late_s = (stamp_ns - views[self.view_index[row]].stamp_ns) * 1e-9
-            velocity = self.tracked[row].velocity_camera
-            if late_s and velocity is not None:
-                self.joints[row] += turns[row] @ velocity * late_s
+            self.joints[row] += velocity * late_s
         rotations = np.concatenate([view.rotations for view in views])
         self.canonical = (camera - camera[:, :1]) @ rotations[:, 0]
         self.rotations_world = rotations.copy()
@@ -460,6 +459,15 @@ class _People:
             "joints": self.joints[row],
             "covariance": covariance,
         }
+
+
+def _velocities(tracked: list[TrackedPerson], turns: np.ndarray) -> dict[int, np.ndarray]:
+    """World velocities (3,) by row, of those who have one."""
+    rows = [row for row, one in enumerate(tracked) if one.velocity_camera is not None]
+    if not rows:
+        return {}
+    velocities = np.array([tracked[row].velocity_camera for row in rows])
+    return dict(zip(rows, (turns[rows] @ velocities[..., None])[..., 0], strict=True))
 
 
 def _place(joints: np.ndarray) -> np.ndarray:
@@ -518,11 +526,7 @@ def _person(
     origin: TrackedPerson | None,
 ) -> FusedPerson:
     tracked = [people.tracked[row] for row in rows]
-    velocities = [
-        people.turns[row] @ one.velocity_camera
-        for row, one in zip(rows, tracked, strict=True)
-        if one.velocity_camera is not None
-    ]
+    velocities = [people.velocities[row] for row in rows if row in people.velocities]
     states = {one.state for one in tracked}
     order = (TrackState.OK, TrackState.NEW, TrackState.COASTING)
     return FusedPerson(

@@ -37,9 +37,8 @@ def mean_rotations(
     with weights 1 / (1 + (angle / 0.8)^4).
     """
     groups, views, joints = rotations.shape[:3]
-    # Components first, then views: long rows of bodies' joints, which NumPy is fast on.
-    q = np.ascontiguousarray(_quaternions(rotations).transpose(3, 1, 0, 2))
-    q = q.reshape(4, views, groups * joints)
+    components_first = np.ascontiguousarray(rotations.transpose(3, 4, 1, 0, 2), np.float64)
+    q = _quaternions(components_first.reshape(3, 3, views, groups * joints))
     w = np.repeat((weights / weights.sum(1, keepdims=True)).T, joints, axis=1)
     # |q . q_v| is the cosine of half the angle: it tells near from far as the angle does.
     near = np.abs(sum(part[:, None] * part for part in q))
@@ -51,29 +50,27 @@ def mean_rotations(
     for _ in range(_REWEIGHTINGS):
         angle = 2 * np.arccos(np.minimum(np.abs(_dots(q, mean)), 1.0))
         mean = _power(q, w / (1 + (angle / _USUAL_RAD) ** 4), mean)
-    return _matrices(mean.T).reshape(groups, joints, 3, 3)
+    return np.moveaxis(_matrices(mean), -1, 0).reshape(groups, joints, 3, 3)
 
 
 def _quaternions(rotations: np.ndarray) -> np.ndarray:
-    """Unit quaternions (..., 4), x y z w of either sign; NumPy, for torch takes longer to begin.
+    """Unit quaternions (4, ...), x y z w of either sign, of rotations (3, 3, ...).
 
-    Most joints turn little: theirs is read off the trace, several times faster.
+    NumPy, for torch takes longer to begin. Components come first: long rows of bodies' joints,
+    which NumPy is fast on. Most joints turn little: theirs is read off the trace, several times
+    faster.
 
     Source: Shepperd 1978, "Quaternion from rotation matrix".
     """
-    r = np.asarray(rotations, np.float64)
-    four_w2 = 1.0 + r[..., 0, 0] + r[..., 1, 1] + r[..., 2, 2]
+    r = rotations
+    four_w2 = 1.0 + r[0, 0] + r[1, 1] + r[2, 2]
     w = 0.5 * np.sqrt(np.maximum(four_w2, _SMALL_TRACE))
-    found = np.empty((*r.shape[:-2], 4))
-    found[..., 3] = w
-    found[..., 0] = r[..., 2, 1] - r[..., 1, 2]
-    found[..., 1] = r[..., 0, 2] - r[..., 2, 0]
-    found[..., 2] = r[..., 1, 0] - r[..., 0, 1]
-    found[..., :3] *= 0.25 / w[..., None]
+    found = np.stack([r[2, 1] - r[1, 2], r[0, 2] - r[2, 0], r[1, 0] - r[0, 1], w])
+    found[:3] *= 0.25 / w
     far = four_w2 < _SMALL_TRACE
-    found[far] = _quaternions_of_large_turns(r[far])
+    found[:, far] = _quaternions_of_large_turns(np.moveaxis(r[:, :, far], -1, 0)).T
     # Matrices that are rotations to float32 only do not have unit ones.
-    return found / np.sqrt(np.einsum("...c,...c->...", found, found))[..., None]
+    return found / np.sqrt(np.einsum("c...,c...->...", found, found))
 
 
 def _quaternions_of_large_turns(r: np.ndarray) -> np.ndarray:
@@ -91,14 +88,14 @@ def _quaternions_of_large_turns(r: np.ndarray) -> np.ndarray:
 
 
 def _matrices(quaternions: np.ndarray) -> np.ndarray:
-    """Rotation matrices (..., 3, 3) of unit quaternions x y z w."""
-    outer = 2.0 * quaternions[..., :, None] * quaternions[..., None, :]
+    """Rotation matrices (3, 3, n) of unit quaternions x y z w (4, n)."""
+    outer = 2.0 * quaternions[:, None] * quaternions
     x, y, z, w = 0, 1, 2, 3
-    found = np.empty((*quaternions.shape[:-1], 3, 3))
+    found = np.empty((3, 3, quaternions.shape[1]))
     for i, j, k in ((x, y, z), (y, z, x), (z, x, y)):
-        found[..., i, i] = 1.0 - outer[..., j, j] - outer[..., k, k]
-        found[..., i, j] = outer[..., i, j] - outer[..., k, w]
-        found[..., j, i] = outer[..., i, j] + outer[..., k, w]
+        found[i, i] = 1.0 - outer[j, j] - outer[k, k]
+        found[i, j] = outer[i, j] - outer[k, w]
+        found[j, i] = outer[i, j] + outer[k, w]
     return found
 
 

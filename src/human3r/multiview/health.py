@@ -107,8 +107,9 @@ class Health:
             trouble = (
                 f"camera {view}: sees people, and so do others, but no person was the same for "
                 f"{self._alone[view]} frames; expected people in view of two cameras at once. Do "
-                "they look at the same place, do their clocks agree, is no image mirrored, and is "
-                "the calibration right? `human3r calibrate` finds it from people."
+                "they look at the same place, do their clocks agree, is no image mirrored or "
+                "upside down, and is the calibration right? `human3r calibrate` finds it from "
+                "people."
             )
         elif self._blind.get(view, 0) >= _BLIND:
             trouble = (

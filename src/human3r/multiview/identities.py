@@ -105,6 +105,9 @@ class Identities:
             for number, votes in counts.items():
                 if self._is_near(self.known[number], places[i], stamp_ns):
                     claims.append((-votes, number, i))
+        numbers = [number for _, number, _ in claims]
+        if len(claims) == len({i for _, _, i in claims}) == len(set(numbers)):
+            return {i: self.known[number] for _, number, i in claims}  # Nothing is contested.
         # Who is one person now, but was two: the older number, if it has a vote at all.
         chosen: dict[int, Identity] = {}
         taken: set[int] = set()

@@ -142,7 +142,9 @@ class LiveDrawing:
             path.append(np.array(place))
         self._paths[name] = path
         while len(self._paths) > _MAX_PATHS:
-            del self._paths[next(iter(self._paths))]
+            oldest = next(iter(self._paths))
+            del self._paths[oldest]
+            self._scene.remove_path(_path_name(oldest))
 
     def _show_surroundings(self, frame: SceneFrame) -> None:
         """What changes slowly and is large."""
@@ -162,9 +164,15 @@ class LiveDrawing:
         for name, places in self._paths.items():
             path = np.array(places)
             if name.isdigit():
-                scene.set_path(f"person {name}", over_the_floor(path), person_color(int(name)))
+                path, color = over_the_floor(path), person_color(int(name))
+                scene.set_path(_path_name(name), path, color)
             else:
                 scene.set_path(name, path)
+
+
+def _path_name(name: str) -> str:
+    """What the path of a person, told by number, or of a camera is called in the scene."""
+    return f"person {name}" if name.isdigit() else name
 
 
 if __name__ == "__main__":

@@ -30,6 +30,9 @@ _STYLE = (
     "border-radius:50%;margin-right:.4em;vertical-align:-.05em}"
     ".h3r-note{font-size:0.8em;margin:.4em .3em;color:#ffc454}</style>"
 )
+_AWAKE = "setInterval(()=>{if(!document.querySelector('canvas'))location.reload()},2000)"
+"""Loads a page again that has gone blank. That of viser 1.1.1 does where its connection was lost
+while a skinned mesh was in it, as soon as it has one again."""
 
 
 class WebPage:
@@ -61,6 +64,8 @@ class WebPage:
         self._cameras = Panel(server, "Cameras", ("camera", *CAMERA_COLUMNS), "")
         self._add_layer_switches(without)
         self._add_screenshot()
+        # A script by itself is not run where markup is put in later; that of a failed image is.
+        gui.add_html(f'<img src="data:," style="display:none" onerror="{_AWAKE}">')
 
     def show(self, frame: SceneFrame) -> None:
         """Show a moment."""

@@ -30,7 +30,9 @@ from human3r.viewer.web_frames import (
 )
 
 _MAX_PEOPLE = 64
-"""Bodies that a page holds; the one unseen for longest makes room."""
+"""Bodies that a page holds; the one unseen for longest makes room. None is ever taken out of it:
+where a skinned mesh goes, viser 1.1.1 asks the node that went before it to remove its bones, which
+is null by then, and the whole page goes blank. Hidden ones are worn by whoever comes next."""
 _LABEL_ABOVE_M = 0.25
 _FRUSTUM_M = 0.35
 _GRID_BELOW_M = 0.06
@@ -89,6 +91,8 @@ def _check_address(host: str) -> None:
 class _Drawn:
     """What of a person is in the page."""
 
+    node: str
+    """Last part of the names of its nodes."""
     mesh: viser.MeshSkinnedHandle | None
     skeleton: viser.LineSegmentsHandle
     label: viser.LabelHandle
@@ -99,10 +103,6 @@ class _Drawn:
     def show(self, is_seen: bool) -> None:
         for handle in self.handles:
             handle.visible = is_seen
-
-    def remove(self) -> None:
-        for handle in self.handles:
-            handle.remove()
 
 
 @dataclass
@@ -142,6 +142,11 @@ def camera_path(name: str) -> str:
     return f"camera {name}" if name else "camera"
 
 
+def _path_node(name: str) -> str:
+    layer = "camera" if name.startswith("camera") else "paths"
+    return f"/{layer}/path of {name}"
+
+
 class WebScene:
     """Draws frames into a viser server; all its pages show the newest one.
 
@@ -167,6 +172,9 @@ class WebScene:
         self._weights = skin_weights
         self._people: dict[int, _Drawn] = {}
         """The longest unseen first."""
+        self._spare: list[str] = []
+        """Nodes of bodies that nobody wears, hidden."""
+        self._paths: set[str] = set()
         scene = server.scene
         scene.set_up_direction("+z")
         scene.set_background_image(_backdrop(), "png")
@@ -220,21 +228,26 @@ class WebScene:
         """A line along places, replacing the one of that name: ``camera...`` or a person's."""
         if len(places) < 2:
             return
-        layer = "camera" if name.startswith("camera") else "paths"
+        self._paths.add(name)
         self._server.scene.add_line_segments(
-            f"/{layer}/path of {name}",
+            _path_node(name),
             np.stack([places[:-1], places[1:]], axis=1).astype(np.float32),
             color,
             thickness=2.5,
             thickness_units="screen",
         )
 
+    def remove_path(self, name: str) -> None:
+        """Take the line of that name out; does nothing where there is none."""
+        self._paths.discard(name)
+        self._server.scene.remove_by_name(_path_node(name))
+
     def forget(self) -> None:
-        """Take out everything but the camera: another world begins."""
+        """Nothing but the camera is to be seen: another world begins."""
         for track_id in list(self._people):
             self.remove_person(track_id)
-        for name in list(self._cameras):
-            self._server.scene.remove_by_name(f"/camera/path of {camera_path(name)}")
+        for name in list(self._paths):
+            self.remove_path(name)
         for name in ("/cloud/points", "/people in the cloud/points"):
             self._server.scene.remove_by_name(name)
 
@@ -250,7 +263,7 @@ class WebScene:
             shape: of the skin; None: only a skeleton is drawn.
         """
         self.remove_person(track_id)
-        scene, color, name = self._server.scene, person_color(track_id), f"person {track_id}"
+        scene, color, name = self._server.scene, person_color(track_id), self._free_node(track_id)
         mesh = None
         if shape is not None:
             mesh = scene.add_mesh_skinned(
@@ -283,17 +296,28 @@ class WebScene:
             receive_shadow=False,
             visible=False,
         )
-        drawn = _Drawn(mesh, skeleton, label, ellipsoid)
+        drawn = _Drawn(name, mesh, skeleton, label, ellipsoid)
         drawn.handles = [one for one in (mesh, skeleton, label, ellipsoid) if one is not None]
         self._people[track_id] = drawn
-        while len(self._people) > _MAX_PEOPLE:
-            self.remove_person(next(iter(self._people)))
+
+    def _free_node(self, track_id: int) -> str:
+        """A name for a body's nodes that nobody wears; what has it now is replaced."""
+        own = f"person {track_id}"
+        if own not in self._spare:
+            if len(self._people) + len(self._spare) < _MAX_PEOPLE:
+                return own
+            if not self._spare:
+                self.remove_person(next(iter(self._people)))
+            own = self._spare[0]
+        self._spare.remove(own)
+        return own
 
     def remove_person(self, track_id: int) -> None:
-        """Take a body out of the page; does nothing where there is none."""
+        """Hide a body for good; does nothing where there is none."""
         drawn = self._people.pop(track_id, None)
         if drawn is not None:
-            drawn.remove()
+            drawn.show(False)
+            self._spare.append(drawn.node)
 
     def show(self, frame: SceneFrame) -> None:
         """Show a moment; people who were not added get a skeleton only."""

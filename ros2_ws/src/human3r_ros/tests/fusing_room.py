@@ -67,6 +67,22 @@ class Room:
         """Ids of all people since then, lost ones left out."""
         return {h.id for a in self.arrays[mark:] for h in a.humans if h.track_state != 3}
 
+    def changes_of_views(self, name):
+        """How far a person moved when a camera was lost or came back, the standard deviation of
+        the place by one camera alone, both in metres, and whether one camera was left.
+
+        One camera alone does not know how far away somebody is, so covariances tell how many see.
+        """
+        seen = [h for array in self.arrays for h in array.humans if h.id == name]
+        places = np.array([[getattr(h.body_pose.position, axis) for axis in "xyz"] for h in seen])
+        covariances = np.array([h.body_pose_covariance for h in seen]).reshape(-1, 6, 6)
+        sigma_m = np.sqrt(covariances[:, :3, :3].trace(axis1=1, axis2=2))
+        is_alone = sigma_m > (sigma_m.min() + sigma_m.max()) / 2
+        return [
+            (np.linalg.norm(places[i] - places[i - 1]), sigma_m[[i - 1, i]].max(), is_alone[i])
+            for i in np.flatnonzero(np.diff(is_alone)) + 1
+        ]
+
     def status(self, view):
         for message in reversed(self.diagnostics):
             for status in message.status:

@@ -161,6 +161,11 @@ def test_two_processes_become_one_world_and_one_may_be_killed(room):
     for name, place in again.items():
         assert np.linalg.norm(place - first[name]) < 0.4
     assert len({h.id for array in room.arrays for h in array.humans}) == 2
+    for name in first:
+        changes = room.changes_of_views(name)
+        kinds = {is_alone for _, _, is_alone in changes}
+        assert kinds == {False, True}, "lost, and back again"
+        assert max(step_m / sigma_m for step_m, sigma_m, _ in changes) < 1.0
 
 
 @pytest.mark.slow
