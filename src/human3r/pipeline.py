@@ -288,8 +288,9 @@ class Pipeline:
             estimate = self._odometry.apply(
                 estimate, estimate.intrinsics, is_repeated=prepared.is_repeated
             )
-        if self._motion_depth is not None:
+        if self._odometry is not None and self._motion_depth is not None:
             estimate = self._motion_depth.apply(estimate)
+            self._odometry.correct_depth(estimate)
         if self._landmarks is not None:
             level_from_world = self.level.level_from_world
             most = self.settings.people.max_count

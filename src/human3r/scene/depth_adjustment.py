@@ -17,13 +17,13 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float
 
-_FEATURE_STDDEV = 0.35 / 224
+_FEATURE_STDDEV = 0.25 / 224
 """Of a feature that is found again, in widths of the image."""
 _ROUNDS = 4
 _REACH, _FIRST_REACH = 2.0, 5.0
 """Features farther off, in standard deviations, lose their say; in the first round, and later."""
 _FEWEST = 15
-_EVERYWHERE, _WIDE = 0.25, 0.35
+_EVERYWHERE, _WIDE = 0.2, 0.35
 """Shares of the variance that the whole image has in common, and that wide parts of it have."""
 _WIDE_WIDTHS, _NARROW_WIDTHS = 80 / 224, 25 / 224
 """How far parts reach, in widths of the image."""

@@ -42,9 +42,9 @@ _BELIEVED_S = 3.3
 """What was known before loses its weight as exp(-time / this)."""
 _ANEW_S = 1.7
 """Errors of single images change so slowly that images count in full only after this time."""
-_REACH = 2.5
+_REACH = 2.0
 """Depth that differs from the new image's by more standard deviations is of something else."""
-_MOST_WEIGHT = 20.0
+_MOST_WEIGHT = 6.0
 """Of what was known before, in images."""
 _ROUNDS = 2
 _LARGEST_FOCAL_RATIO = 1.1
