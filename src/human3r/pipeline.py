@@ -292,9 +292,9 @@ class Pipeline:
             estimate = self._motion_depth.apply(estimate)
             self._odometry.correct_depth(estimate)
         if self._landmarks is not None:
-            level_from_world = self.level.level_from_world
+            self.level.look_at_surfaces(estimate)
             most = self.settings.people.max_count
-            estimate = self._landmarks.fit(estimate, level_from_world, self.scale.value, most)
+            estimate = self._landmarks.fit(estimate, self.level, self.scale.value, most)
         raw, estimate = estimate, self.scale.apply(estimate)
         self._compare_people(raw, estimate)
         self.level.update(frame, estimate)

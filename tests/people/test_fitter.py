@@ -102,7 +102,7 @@ def test_who_has_no_finite_landmarks_is_left_out():
 
 
 def test_the_fits_own_covariance_holds_for_noise_as_the_prior_has_it():
-    factors = CovarianceFactors(1.0, 1.0, 1.0, 1.0)
+    factors = CovarianceFactors(1.0, 1.0, 1.0, 1.0, usual_misfit=1.0)
     truth = landmark_body().pose(pose(0)[None], shape()[None]).joints[0] + PLACE
     origin = truth[1:3].mean(0)
     inside = []
@@ -126,6 +126,18 @@ def test_covariance_along_the_ray_is_that_of_stature():
     assert along > found.stature_sigma * 3.4
     across = np.sqrt((np.trace(found.covariance[:3, :3]) - along**2) / 2)
     assert across < along / 5
+
+
+def test_landmarks_that_contradict_each_other_make_the_pose_less_sure():
+    person = landmarks_of(pose(1), PLACE)
+    swapped = person.pixels.copy()
+    swapped[[25, 26, 27, 28]] = swapped[[28, 27, 26, 25]]
+    agreeing = only(fitter().update(0, [person], CAMERA))
+    contradicting = only(fitter().update(0, [replace(person, pixels=swapped)], CAMERA))
+    assert contradicting.misfit > 1.5 * agreeing.misfit
+    ratio = np.diag(contradicting.covariance)[3:] / np.diag(agreeing.covariance)[3:]
+    assert ratio.min() > 1.5
+    assert contradicting.stature_sigma == agreeing.stature_sigma
 
 
 def flipped(person):

@@ -7,12 +7,15 @@ from jaxtyping import Float
 
 from human3r.config import Settings
 from human3r.errors import InputError
+from human3r.mapping.gravity import GravityFinder
 from human3r.mapping.ground import FloorFinder
 from human3r.types import Frame, FrameEstimate
 
 _FORWARD, _IMAGE_TOP = np.array([0.0, 0.0, 1.0]), np.array([0.0, -1.0, 0.0])
 _STEEP = 0.05
 """Length of the level part of the viewing direction below which it gives no heading (3 degrees)."""
+_MEASURED = ("tf", "floor")
+"""Values of ``level.source`` that know where up is; camera only assumes it."""
 _LEVEL_FROM_UNTILTED = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
 """Camera axes (x right, y down, z ahead) as level axes (x ahead, y left, z up)."""
 
@@ -32,6 +35,7 @@ class LevelFrame:
         """The network's world begins anew: what is level has to be found again."""
         self.level_from_world: np.ndarray | None = None
         self._floor = FloorFinder(self._settings.scene)
+        self._gravity = GravityFinder()
         if self._settings.level.source == "camera":
             self.level_from_world = level_from_pitch(self._settings.level.pitch_rad)
 
@@ -39,6 +43,21 @@ class LevelFrame:
     def source(self) -> str:
         """What the level frame rests on: camera, tf or floor; empty until it is found."""
         return "" if self.level_from_world is None else self._settings.level.source
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether the level frame is known, and not only assumed."""
+        return self.level_from_world is not None and self._settings.level.source in _MEASURED
+
+    @property
+    def up_world(self) -> Float[np.ndarray, "3"] | None:
+        """Unit vector opposite to gravity in the world frame; None while it is unknown.
+
+        Of the level frame where that is measured, else as surfaces of the scene say.
+        """
+        if self.level_from_world is not None and self.is_measured:
+            return self.level_from_world[2, :3]
+        return self._gravity.up_world
 
     @property
     def waiting(self) -> str:
@@ -51,6 +70,15 @@ class LevelFrame:
                 "view, feet included. Show some, or use level.source camera or tf"
             )
         return "level.source is tf, and the robot's TF has not said yet where up is"
+
+    def look_at_surfaces(self, estimate: FrameEstimate) -> None:
+        """Let the scene of a frame say where up is, as long as nothing has measured it.
+
+        Args:
+            estimate: in any unit of length; its people need not be known yet.
+        """
+        if not self.is_measured:
+            self._gravity.add(estimate)
 
     def update(self, frame: Frame, estimate: FrameEstimate) -> None:
         """Look at one more frame, as long as the level frame is not known.

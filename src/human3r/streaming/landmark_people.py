@@ -13,6 +13,7 @@ import torch
 
 from human3r.body.base import BodyModel
 from human3r.config import Settings
+from human3r.mapping.level import LevelFrame
 from human3r.people.close_ups import CloseUp, CloseUps
 from human3r.people.finder import FinderOptions, FinderTiming, PeopleFinder
 from human3r.people.fit.close_up_pose import CloseUpPoser
@@ -21,9 +22,6 @@ from human3r.people.fit.stature import FloorPlane
 from human3r.people.landmarks import PersonLandmarks
 from human3r.people.masks import person_map
 from human3r.types import Frame, FrameEstimate, PersonEstimate
-
-_MEASURED_LEVELS = ("tf", "floor")
-"""Values of ``level.source`` that know where up is; camera only assumes it."""
 
 _SCENE_SIGMA, _MEASURED_SIGMA = 0.09, 0.03
 """Of depth at one person, by the depth network and by a depth camera: relative, and much the same
@@ -69,7 +67,6 @@ class LandmarkPeople:
         self._body_model = body_model
         self._device = device
         self._camera_height_m = settings.scale.camera_height_m
-        self._level_source = settings.level.source
         self._finder = beside._finder.beside() if beside else PeopleFinder(options, device)
         self._fitter = BodyFitter(body_model, forget_s=people.forget_s or 5.0)
         self._close_ups = (
@@ -112,7 +109,7 @@ class LandmarkPeople:
     def fit(
         self,
         estimate: FrameEstimate,
-        level_from_world: np.ndarray | None,
+        level: LevelFrame,
         scale: float,
         max_count: int,
     ) -> FrameEstimate:
@@ -120,12 +117,12 @@ class LandmarkPeople:
 
         Args:
             estimate: as of ``find``, in the network's unit.
-            level_from_world: (4, 4) where the level frame is known.
+            level: knows where up is, as far as that is known.
             scale: metres per unit of the network, as of the last frame.
             max_count: people kept at most, those of the highest scores.
         """
         began_s = time.perf_counter()
-        up, floor = self._up_and_floor(estimate, level_from_world)
+        up, floor = self._up_and_floor(estimate, level)
         fitted = self._fitter.update(
             estimate.stamp_ns,
             self._found,
@@ -193,12 +190,12 @@ class LandmarkPeople:
         self._close_ups.reset()
 
     def _up_and_floor(
-        self, estimate: FrameEstimate, level_from_world: np.ndarray | None
+        self, estimate: FrameEstimate, level: LevelFrame
     ) -> tuple[np.ndarray | None, FloorPlane | None]:
-        if level_from_world is None or self._level_source not in _MEASURED_LEVELS:
+        if level.up_world is None:
             return None, None
-        up = (level_from_world @ estimate.world_from_camera)[2, :3]
-        if self._camera_height_m <= 0:
+        up = level.up_world @ estimate.world_from_camera[:3, :3]
+        if self._camera_height_m <= 0 or not level.is_measured:
             return up, None
         return up, FloorPlane(up, self._camera_height_m)
 

@@ -3,7 +3,8 @@
 The fit's matrix knows which directions the landmarks leave open: depth more than the image plane,
 turns about the long axis more than tilts, everything where little is seen. Landmarks err together
 (one wrong guess moves many), which the fit does not know; four factors, measured on data with
-known truth, make up for that.
+known truth, make up for that. Where landmarks contradict each other more than usual, all standard
+deviations but that of the stature grow with the misfit (Birge's ratio).
 """
 
 from dataclasses import dataclass
@@ -33,6 +34,9 @@ class CovarianceFactors:
     """About the body's long axis."""
     tilt: float = 1.1
     """About the axes across that."""
+    usual_misfit: float = 0.42
+    """Median of ``FittedPerson.misfit``: sigmas grow with what is above it. Below, errors were not
+    smaller."""
 
 
 def pose_covariances(
@@ -40,6 +44,7 @@ def pose_covariances(
     posed_rotations: np.ndarray,
     hips: np.ndarray,
     stature_sigmas: np.ndarray,
+    misfits: np.ndarray,
     factors: CovarianceFactors,
 ) -> np.ndarray:
     """(people, 6, 6) of the body's origin and rotation in the camera frame, as ROS orders them.
@@ -52,6 +57,7 @@ def pose_covariances(
         posed_rotations: (people, 3, 3) of the root, body to camera.
         hips: (people, 3) metres from the pelvis to the origin, camera axes.
         stature_sigmas: (people,) relative standard deviations of the stature.
+        misfits: (people,) as of ``FittedPerson``.
         factors: calibration.
     """
     hessian = fitted.equations.hessian
@@ -66,6 +72,7 @@ def pose_covariances(
     covariance = to_camera @ covariance @ to_camera.swapaxes(1, 2)
     origins = fitted.bodies.places + hips
     scaled = _scaled(covariance, origins, posed_rotations[:, :, 1], factors)
+    scaled *= np.maximum(1.0, misfits / factors.usual_misfit)[:, None, None] ** 2
     along = origins * stature_sigmas[:, None]
     scaled[:, :3, :3] += along[:, :, None] * along[:, None]
     return scaled

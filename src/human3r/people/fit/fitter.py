@@ -350,9 +350,9 @@ class BodyFitter:
         posed = self._body.pose(bodies.rotations, bodies.betas)
         sigmas = np.array([track.stature.relative_sigma for track in tracks])
         roots = posed.rotations[:, 0]
-        covariances = pose_covariances(fitted, roots, _hips(posed), sigmas, self._factors)
+        misfits = np.sqrt(fitted.equations.cost / (5.0 * self._body.num_marks))
+        covariances = pose_covariances(fitted, roots, _hips(posed), sigmas, misfits, self._factors)
         joints = posed.joints + bodies.places[:, None]
-        num_residuals = 5.0 * self._body.num_marks
         people = []
         for i, track in enumerate(tracks):
             track.update_shape(bodies.betas[i])
@@ -373,7 +373,7 @@ class BodyFitter:
                     covariance=covariances[i],
                     stature_m=track.stature.metres,
                     stature_sigma=float(sigmas[i]),
-                    misfit=float(np.sqrt(fitted.equations.cost[i] / num_residuals)),
+                    misfit=float(misfits[i]),
                     is_turned_back=bool(turned[i]),
                 )
             )
