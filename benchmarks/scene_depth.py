@@ -53,7 +53,7 @@ def whole_pipeline(*, with_motion: bool) -> Predictor:
 
     def predict(view: ViewTruth, is_first: bool) -> np.ndarray:
         if is_first:
-            pipeline.reset()
+            pipeline.reset(keep_scale=False)
         frame = Frame(view.image, view.stamp_ns + 1, view.intrinsics)
         return np.maximum(pipeline.step(frame).depth, 1e-3)
 
