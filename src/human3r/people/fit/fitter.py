@@ -10,6 +10,7 @@ from human3r.body import skeleton
 from human3r.body.base import BodyModel
 from human3r.body.layout import NUM_BETAS, NUM_EXPRESSIONS
 from human3r.errors import InputError, StreamOrderError
+from human3r.people.fit.common_floor import statures_on_common_floor
 from human3r.people.fit.covariance import CovarianceFactors, pose_covariances
 from human3r.people.fit.depth_filter import DepthFilter
 from human3r.people.fit.facing import FacingGuard
@@ -35,6 +36,9 @@ from human3r.people.landmarks import PersonLandmarks
 from human3r.types import BodyParameters, Intrinsics
 
 _FEET = (29, 30, 31, 32)
+_SEEN_FOOT = 0.5
+_OTHERS = "others"
+"""Source of statures: feet of the others, on the same floor."""
 _LEFT_HIP, _RIGHT_HIP = 1, 2
 _DEPTH_SIGMA = 0.035
 """Of a fitted distance from image to image, relative."""
@@ -187,7 +191,7 @@ class BodyFitter:
             own_tokens,
         )
         tracks = self._named(sightings, stamp_ns)
-        bodies = self._sized(fitted.bodies, tracks, seen, floor, stamp_ns)
+        bodies = self._sized(fitted.bodies, tracks, seen, floor, view)
         for i, track in enumerate(tracks):
             track.where.update(sightings, i, stamp_ns, track.stature.metres)
         return self._people(replace(fitted, bodies=bodies), tracks, seen, turned, is_fresh, view)
@@ -309,18 +313,19 @@ class BodyFitter:
         tracks: list[_Track],
         seen: Observations,
         floor: FloorPlane | None,
-        stamp_ns: int,
+        view: _View,
     ) -> Bodies:
         """Bodies as tall as their tracks say after this image, and as far off as that means."""
         posed = self._body.pose(bodies.rotations, bodies.betas)
         statures = self._body.stature(bodies.betas)
-        for i, track in enumerate(tracks):
-            stature = float(statures[i])
-            if floor is not None:
-                soles, weights = self._soles(posed, bodies, seen, i)
-                found = stature_on_floor(soles, weights, stature, floor)
+        soles, weights = self._soles(posed, bodies, seen)
+        if floor is not None:
+            for i, track in enumerate(tracks):
+                found = stature_on_floor(soles[i], weights[i], float(statures[i]), floor)
                 if found is not None:
-                    track.stature.observe("floor", found, stamp_ns)
+                    track.stature.observe("floor", found, view.stamp_ns)
+        elif view.up_camera is not None:
+            self._compare_feet(soles, weights, statures, tracks, view.up_camera)
         wanted = np.array([track.stature.metres for track in tracks])
         return replace(
             bodies,
@@ -329,11 +334,33 @@ class BodyFitter:
         )
 
     def _soles(
-        self, posed: Posed, bodies: Bodies, seen: Observations, person: int
+        self, posed: Posed, bodies: Bodies, seen: Observations
     ) -> tuple[np.ndarray, np.ndarray]:
+        """Points of the soles (people, 4, 3), and how well each is seen (people, 4)."""
         rows = [r for r, landmark in enumerate(self._body.used) if landmark in _FEET]
-        points = posed.marks[person, rows] + bodies.places[person]
-        return points, seen.seen[person, self._body.used[rows]]
+        points = posed.marks[:, rows] + bodies.places[:, None]
+        return points, seen.seen[:, self._body.used[rows]]
+
+    def _compare_feet(
+        self,
+        soles: np.ndarray,
+        weights: np.ndarray,
+        statures: np.ndarray,
+        tracks: list[_Track],
+        up_camera: np.ndarray,
+    ) -> None:
+        """Let the feet of all say how tall each is against the others."""
+        heights = np.where(weights > _SEEN_FOOT, soles @ up_camera, np.inf)
+        lowest = heights.argmin(1)
+        found = statures_on_common_floor(
+            soles[np.arange(len(soles)), lowest],
+            np.isfinite(heights.min(1)),
+            statures,
+            [track.stature.without(_OTHERS) for track in tracks],
+            up_camera,
+        )
+        for i, value in found.items():
+            tracks[i].stature.observe_lasting(_OTHERS, value)
 
     def _people(
         self,

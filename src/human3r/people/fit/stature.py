@@ -111,17 +111,12 @@ class StatureEstimate:
     @property
     def metres(self) -> float:
         """The best value: the mean of the likelier kind of person."""
-        return math.exp(max(self._all_told(), key=lambda guess: guess.share).mean)
+        return math.exp(_summed_up(self._all_told()).mean)
 
     @property
     def relative_sigma(self) -> float:
         """Relative standard deviation of ``metres``, the doubt about the kind included."""
-        guesses = self._all_told()
-        best = max(guesses, key=lambda guess: guess.share)
-        variance = sum(
-            guess.share * (guess.variance + (guess.mean - best.mean) ** 2) for guess in guesses
-        )
-        return math.sqrt(max(variance, _FLOOR_SHARE**2))
+        return _summed_up(self._all_told()).sigma
 
     def observe(self, source: str, value: LogStature, stamp_ns: int) -> None:
         """Take in a measurement; what is not finite or far outside every expectation is left out.
@@ -164,11 +159,16 @@ class StatureEstimate:
         known.mean += (mean - known.mean) / known.sightings
         known.sigma += (value.sigma - known.sigma) / known.sightings
 
-    def _all_told(self) -> list[_Guess]:
+    def without(self, source: str) -> LogStature:
+        """What all lasting sources but one say together; its doubt about the kind included."""
+        return _summed_up(self._all_told(source))
+
+    def _all_told(self, without: str = "") -> list[_Guess]:
         """The mixture with what lasting sources say."""
         guesses = self.guesses
-        for lasting in self._lasting.values():
-            guesses = _sharpened(guesses, lasting.mean, lasting.sigma**2, _WRONG_SHARE)
+        for source, lasting in self._lasting.items():
+            if source != without:
+                guesses = _sharpened(guesses, lasting.mean, lasting.sigma**2, _WRONG_SHARE)
         return guesses
 
     def _new_share(self, source: str, stamp_ns: int) -> float:
@@ -177,6 +177,15 @@ class StatureEstimate:
         if last is None:
             return 1.0
         return min(1.0, max(0.0, (stamp_ns - last) * 1e-9 / _CORRELATION_S))
+
+
+def _summed_up(guesses: list[_Guess]) -> LogStature:
+    """Mean of the likelier kind of person, and deviation of all about it."""
+    best = max(guesses, key=lambda guess: guess.share)
+    variance = sum(
+        guess.share * (guess.variance + (guess.mean - best.mean) ** 2) for guess in guesses
+    )
+    return LogStature(best.mean, math.sqrt(max(variance, _FLOOR_SHARE**2)))
 
 
 def _sharpened(
