@@ -7,7 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from human3r.body import load_body_model
+from human3r.body.default import default_body_path
 from human3r.cli.main import main
 from human3r.demo_clip import demo_clip_path
 from human3r.export.result import read_result
@@ -99,6 +102,25 @@ def test_arguments_for_a_run_are_refused_where_nothing_is_run(refined, capsys):
 def test_nothing_is_left_beside_the_result(refined):
     folder, _ = refined
     assert {path.name for path in folder.iterdir()} <= {"live", "better", "again"}
+
+
+def test_limbs_of_the_files_agree_with_their_joints(tmp_path):
+    write_standing(tmp_path / "live", scale=1.0, frames=30, with_frames=False, shake_m=0.02)
+    assert main(["refine", str(tmp_path / "live"), "-o", str(tmp_path / "out")]) == 0
+    limbs = json.loads((tmp_path / "out" / "refine.json").read_text())["people"]["7"]["limbs"]
+    assert limbs["has_changed"]
+    assert limbs["stances"] >= 2
+    before, after = (np.load(tmp_path / f / "people.npz") for f in ("live", "out"))
+    assert np.abs(after["rotations"] - before["rotations"])[:, 1:].max() > 1e-3
+    names = ("rotations", "betas", "expression", "head_camera")
+    body = load_body_model(default_body_path())
+    mesh = body(*(torch.from_numpy(after[name]) for name in names))
+    np.testing.assert_allclose(mesh.joints.numpy(), after["joints_camera"], atol=1e-5)
+    kept = ["refine", str(tmp_path / "live"), "-o", str(tmp_path / "kept"), "--no-smooth"]
+    assert main(kept) == 0
+    np.testing.assert_array_equal(
+        np.load(tmp_path / "kept" / "people.npz")["rotations"], before["rotations"]
+    )
 
 
 def test_what_was_not_saved_is_said(tmp_path, capsys):

@@ -356,12 +356,12 @@ def _refine(args: argparse.Namespace) -> int:
     if args.before is not None:
         _check_results(args)
     from human3r_lab.clip_errors import demo_truth_path
-    from human3r_lab.evaluation.refine_part import clip_numbers, read_truth, table
+    from human3r_lab.evaluation.refine_part import numbers_before_and_after, read_truth, table
 
     if args.before is None:
         return _refine_sequences(args)
     truth = read_truth(Path(args.truth) if args.truth else demo_truth_path())
-    print(table(*(clip_numbers(folder, truth) for folder in (args.before, args.after))))
+    print(table(*numbers_before_and_after(args.before, args.after, truth)))
     if args.picture:
         from human3r_lab.evaluation.refine_picture import write_picture
 

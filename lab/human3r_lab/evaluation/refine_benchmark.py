@@ -10,7 +10,7 @@ import numpy as np
 from human3r.batch.work import is_complete
 from human3r.errors import InputError
 from human3r_lab.datasets.clip_truth import write_clip_truth
-from human3r_lab.evaluation.refine_part import MEASURES, clip_numbers, read_truth
+from human3r_lab.evaluation.refine_part import MEASURES, numbers_before_and_after, read_truth
 from human3r_lab.evaluation.synthetic_sequences import (
     FIRST_SEED,
     FRAMES,
@@ -100,7 +100,7 @@ def measure_sequence(out: Path, name: str, human3r: Command, truth: Path) -> Bef
             )
     about = read_truth(truth)
     try:
-        return BeforeAfter(name, clip_numbers(live, about), clip_numbers(refined, about))
+        return BeforeAfter(name, *numbers_before_and_after(live, refined, about))
     except InputError:
         return BeforeAfter(name, None, None)
 

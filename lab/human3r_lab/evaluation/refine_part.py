@@ -84,21 +84,30 @@ def read_truth(path: Path) -> ClipTruth:
     return ClipTruth(arrays["stamp_ns"], pose, world)
 
 
-def clip_numbers(folder: str | Path, truth: ClipTruth) -> dict[str, float]:
-    """The numbers of ``MEASURES`` for a result folder; means over the people that were found.
+def numbers_before_and_after(
+    before: str | Path, after: str | Path, truth: ClipTruth
+) -> tuple[dict[str, float], dict[str, float]]:
+    """The numbers of ``MEASURES`` of a result and of what refinement made of it.
+
+    Means over the people who were found before: whoever was moved far away counts all the more.
 
     Raises:
-        InputError: no result, or of another clip.
+        InputError: no result, of another clip, or nobody of the truth was found before.
     """
-    result = read_result(folder)
+    result, refined = read_result(before), read_result(after)
+    pairs = _matched(result, _as_seen(result, truth)[1])
+    if not pairs:
+        raise InputError(f"{before}: nobody of the truth was found for {_FEWEST_FRAMES} frames.")
+    return _numbers(result, pairs, truth), _numbers(refined, pairs, truth)
+
+
+def _numbers(result: Result, pairs: list[tuple[int, int]], truth: ClipTruth) -> dict[str, float]:
     true_pose, true_joints = _as_seen(result, truth)
     camera = trajectory_errors(result.world_from_camera, true_pose)
     people = [
         _person_numbers(result, number, true_joints[:, person], true_pose)
-        for number, person in _matched(result, true_joints)
+        for number, person in pairs
     ]
-    if not people:
-        raise InputError(f"{folder}: nobody of the truth was found for {_FEWEST_FRAMES} frames.")
     numbers = {name: _mean([one[name] for one in people]) for name in people[0]}
     moves = _way_m(true_pose[:, :3, 3]) > _MOVES_M
     scale = camera.scale if moves else float("nan")

@@ -35,9 +35,9 @@ def add_parser(commands: Any) -> None:
     """Add the subcommand."""
     parser = commands.add_parser(
         "refine",
-        help="make a recording better (experimental): metres from contacts, feet that stand still",
+        help="make a recording better: feet that stand stay, calm bodies, metres from contacts",
         description="Takes what `human3r run` wrote, or a source for it, and writes the same kind "
-        "of folder, refined. Experimental: docs/refine.md says when it helps and when not.",
+        "of folder, refined. docs/refine.md says when it helps and when not.",
         epilog="Methods: " + "; ".join(f"{name}: {text}" for name, text in METHODS.items()) + ".",
     )
     add = parser.add_argument
@@ -71,7 +71,11 @@ def add_parser(commands: Any) -> None:
         help="of a video or bag: more arguments of `human3r run`, in quotes, for example "
         "'--set model.deterministic=true'",
     )
-    add("--no-smooth", action="store_true", help="leave the trembling of motions as it is")
+    add(
+        "--no-smooth",
+        action="store_true",
+        help="leave limbs and the trembling of motions as they are",
+    )
     add("--no-loops", action="store_true", help="do not look for places that are seen again")
     add("--body-model", metavar="FILE", help="of the run, where it is not where the run found it")
     parser.set_defaults(run=run)
@@ -246,19 +250,23 @@ def _line(report: dict[str, Any]) -> str:
         nothing = judged["why"] if judged else "nobody touches the scene for long enough"
         why = "; ".join([nothing, *report["missing"]])
         return f"nothing changed ({why})"
-    parts = []
-    for number, one in people.items():
-        before, after = one["before"], one["after"]
-        if before["sliding_mm_per_key_frame"] is None:
-            continue
-        parts.append(
-            f"{number}: sliding {before['sliding_mm_per_key_frame']:.1f} -> "
-            f"{after['sliding_mm_per_key_frame']:.1f} mm, sole to surface "
-            f"{_mm(before)} -> {_mm(after)} mm"
-        )
+    parts = [part for number, one in people.items() for part in _of_person(number, one)]
     scales = report["scales"]
     text = f"scale {min(scales):.3f}" + (f" to {max(scales):.3f}" if len(scales) > 1 else "")
     return "; ".join([text, *parts])
+
+
+def _of_person(number: str, one: dict[str, Any]) -> list[str]:
+    """At contacts with the scene; where none is seen, at stances that limbs were not told of."""
+    before, after, limbs = one["before"], one["after"], one["limbs"]
+    slides = [measures["sliding_mm_per_key_frame"] for measures in (before, after)]
+    if slides[0] is not None:
+        off = f"sole to surface {_mm(before)} -> {_mm(after)} mm"
+        return [f"{number}: sliding {slides[0]:.1f} -> {slides[1]:.1f} mm, {off}"]
+    if limbs and limbs["has_changed"]:
+        slides = limbs["held_out_sliding_mm_per_frame"]
+        return [f"{number}: sliding, held out, {slides[0]:.1f} -> {slides[1]:.1f} mm"]
+    return []
 
 
 def _mm(measures: dict[str, Any]) -> str:

@@ -84,9 +84,9 @@ def _posed(body: BodyModel, rotations: np.ndarray) -> np.ndarray:
 def bodies(
     body: BodyModel,
     rotations: Float[np.ndarray, "rows 53 3 3"],
+    head_camera: Float[np.ndarray, "rows 3"],
     betas: Float[np.ndarray, "rows 10"],
     expression: Float[np.ndarray, "rows 10"],
-    head_camera: Float[np.ndarray, "rows 3"],
     scale: Float[np.ndarray, " rows"],
     vertices: Int[np.ndarray, " points"],
 ) -> tuple[Float[np.ndarray, "rows joints 3"], Float[np.ndarray, "rows points 3"]]:

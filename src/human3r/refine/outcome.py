@@ -10,6 +10,7 @@ from scipy.spatial.transform import Rotation, Slerp
 from human3r.geometry.rigid import invert
 from human3r.refine.acceptance import Solve, Verdict
 from human3r.refine.contacts import Contacts
+from human3r.refine.limbs.people import Stillness
 from human3r.refine.recording import Recording, Track
 from human3r.refine.rows import Rows
 from human3r.refine.unknowns import State
@@ -23,10 +24,6 @@ class Refined:
     """Cameras and people refined; views are still those of the input."""
     frame_scale: Float[np.ndarray, " frames"]
     """Factor on the depth of each frame."""
-    shift: tuple[Float[np.ndarray, "rows 3"], ...]
-    """Per track, of each row's body, camera frame."""
-    turn: tuple[Float[np.ndarray, "rows 3"], ...]
-    """Per track, rotation vector of each row's body about its pelvis, camera frame."""
     keys: Int[np.ndarray, " keys"]
     """Frames that were solved for; what lies between is interpolated."""
     chunk: Int[np.ndarray, " keys"]
@@ -40,6 +37,8 @@ class Refined:
     """False when nothing spoke for a change and the input was returned."""
     verdict: Verdict | None = None
     """How what was held out is explained; None where nothing was tried."""
+    limbs: tuple[Stillness | None, ...] = ()
+    """Per track, how changes of its limbs were judged; None where limbs are not known."""
 
 
 def finished(
@@ -52,13 +51,11 @@ def finished(
     """The recording that a state at key frames stands for; without a verdict the input."""
     recording, keys, chunk, rows = work.recording, work.keys, work.chunk, work.rows
     has_changed = verdict is not None and verdict.is_accepted
-    shift, turn, tracks = [], [], []
+    tracks = []
     for person, track in enumerate(recording.tracks):
         mine = rows.person == person
         moved = _between(recording, keys, rows, mine, track, state.shift)
         turned = _between(recording, keys, rows, mine, track, state.turn)
-        shift.append(moved)
-        turn.append(turned)
         tracks.append(moved_track(track, moved, turned))
     poses, scale = recording.world_from_camera, np.ones(len(recording.stamps_ns))
     if has_changed:
@@ -67,8 +64,6 @@ def finished(
     return Refined(
         replace(recording, world_from_camera=poses, tracks=tuple(tracks)),
         scale,
-        tuple(shift),
-        tuple(turn),
         keys,
         chunk,
         state.log_scale if has_changed else np.zeros_like(state.log_scale),
@@ -91,7 +86,12 @@ def moved_track(track: Track, shift: np.ndarray, turn: np.ndarray) -> Track:
         turned = np.einsum("nij,npj->npi", rotation, points - pelvis)
         return turned + pelvis + shift[:, None]
 
-    return replace(track, joints=placed(track.joints), points=placed(track.points))
+    pose = track.pose
+    if pose is not None:
+        root = rotation @ pose.rotations[:, 0]
+        rotations = np.concatenate([root[:, None], pose.rotations[:, 1:]], axis=1)
+        pose = replace(pose, rotations=rotations)
+    return replace(track, joints=placed(track.joints), points=placed(track.points), pose=pose)
 
 
 def _between(

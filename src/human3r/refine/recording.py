@@ -31,6 +31,16 @@ class View:
 
 
 @dataclass(frozen=True)
+class Pose:
+    """Limbs of a person's bodies, and the body model that poses them."""
+
+    rotations: Float[np.ndarray, "rows 53 3 3"]
+    """The root to the camera frame, then each child in its parent, as a ``BodyModel`` has them."""
+    posed: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
+    """Joints and skin points as a ``Track`` has them, of other rotations and head joints."""
+
+
+@dataclass(frozen=True)
 class Track:
     """One person over the frames that show them."""
 
@@ -45,6 +55,8 @@ class Track:
     """Index into ``PART_NAMES`` of each point."""
     covariance: Float[np.ndarray, "rows 6 6"] | None = None
     """Of the body's pose in the camera frame: place, then rotation; None where unknown."""
+    pose: Pose | None = None
+    """None where limbs stay as they are."""
 
 
 @dataclass(frozen=True)

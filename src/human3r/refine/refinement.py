@@ -10,6 +10,7 @@ from human3r.geometry.rigid import invert
 from human3r.refine import noise
 from human3r.refine.acceptance import chosen, judge, without_people
 from human3r.refine.contacts import Contacts, Motion, find_contacts
+from human3r.refine.limbs.people import settled
 from human3r.refine.outcome import Refined, finished
 from human3r.refine.problem import Problem, Seen, first_state, motion_of
 from human3r.refine.recording import Recording, chunks_of, key_frames
@@ -45,6 +46,7 @@ class Options:
     iterations: int = 12
     """Steps per round at most."""
     smooth: bool = True
+    """Bodies and limbs move as people can; otherwise limbs stay as they are."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,8 @@ def refine(
     as_it_came = _start(work, with_feet=False, with_borders=False)
     begin, is_rescaled = _begun(work)
     if not _is_there_anything(work.contacts(begin), closed, is_rescaled):
-        return finished(work, as_it_came, work.contacts(begin), 0)
+        contacts = work.contacts(begin)
+        return _with_limbs(work, as_it_came, finished(work, as_it_came, contacts, 0))
     rounds = _Rounds(begin, after_step, after_round)
     state, steps = rounds.run(work, resume)
     contacts = work.contacts(state)
@@ -123,7 +126,30 @@ def refine(
         if not verdict.is_accepted:
             state = as_it_came
         contacts = replace(work, left_out=()).contacts(state)
-    return finished(work, state, contacts, steps, verdict)
+    return _with_limbs(work, state, finished(work, state, contacts, steps, verdict))
+
+
+def _with_limbs(work: "Work", state: State, refined: Refined) -> Refined:
+    """With limbs settled where that helps, and the contacts that people then have."""
+    if not work.options.smooth:
+        return refined
+    tracks, judged = settled(refined.recording)
+    if not any(one is not None and one.is_accepted for one in judged):
+        return replace(refined, limbs=judged)
+    recording = refined.recording.with_tracks(tracks)
+    rows = rows_of(recording, work.keys)
+    nothing = np.zeros_like(state.shift)
+    contacts = replace(work, recording=recording, rows=rows, left_out=()).contacts(
+        replace(state, shift=nothing, turn=nothing)
+    )
+    return replace(
+        refined,
+        recording=recording,
+        rows=rows,
+        contacts=contacts,
+        has_changed=True,
+        limbs=judged,
+    )
 
 
 @dataclass(frozen=True)
@@ -354,7 +380,6 @@ def unrefined(before: Recording, after: Recording) -> Refined:
             nothing,
         )
     )
-    zeros = tuple(np.zeros((len(track.frames), 3)) for track in after.tracks)
     one = np.ones(len(before.stamps_ns))
     contacts = work.contacts(state)
-    return Refined(after, one, zeros, zeros, keys, chunk, np.zeros(1), rows, contacts, 0, True)
+    return Refined(after, one, keys, chunk, np.zeros(1), rows, contacts, 0, True)

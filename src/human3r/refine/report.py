@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from human3r.refine.acceptance import Verdict
+from human3r.refine.limbs.people import Stillness
 from human3r.refine.outcome import Refined
 from human3r.refine.recording import FEET, Recording
 from human3r.refine.surface import Surface, take_samples
@@ -30,6 +31,7 @@ def report_of(before: Recording, refined: Refined, missing: tuple[str, ...]) -> 
             "mean_confidence": _rounded(found.confidence[steady].mean() if steady.any() else 0),
             "before": _measures(before, np.ones(len(refined.frame_scale)), refined, number),
             "after": _measures(after, refined.frame_scale, refined, number),
+            "limbs": _limbs(refined.limbs[number] if refined.limbs else None),
         }
     return {
         "made_by": "human3r refine",
@@ -62,6 +64,17 @@ def _held_out(recording: Recording, verdict: Verdict | None) -> dict[str, Any] |
             )
         },
         "unmoved": [recording.tracks[person].track_id for person in verdict.unmoved],
+    }
+
+
+def _limbs(judged: Stillness | None) -> dict[str, Any] | None:
+    """How limbs were judged; None where they are not known."""
+    if judged is None:
+        return None
+    return {
+        "has_changed": judged.is_accepted,
+        "stances": judged.stances,
+        "held_out_sliding_mm_per_frame": [_mm(judged.before_mm), _mm(judged.after_mm)],
     }
 
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.spatial.transform import Rotation
 
 from human3r.atomic import output_errors, whole_file
 from human3r.body import skeleton
@@ -23,7 +22,7 @@ from human3r.npz import read_npz
 from human3r.refine.body_points import bodies, find_body_points
 from human3r.refine.one_focal import OneFocal, one_focal
 from human3r.refine.outcome import Refined
-from human3r.refine.recording import PART_NAMES, Recording, Track, View
+from human3r.refine.recording import PART_NAMES, Pose, Recording, Track, View
 from human3r.scene.scene_depth import DepthImage
 
 _PERSON = 0.3
@@ -163,20 +162,23 @@ def _tracks(
             continue
         weight = np.maximum(result.score[rows].astype(np.float64), 1e-3)
         betas = weight @ result.betas[rows] / weight.sum()
-        joints, skin_points = bodies(
+        posed = partial(
+            bodies,
             skin.body,
-            result.rotations[rows],
-            np.tile(betas, (len(rows), 1)),
-            result.expression[rows],
-            arrays["head_camera"][rows],
-            result.scale[rows],
-            points.vertices,
+            betas=np.tile(betas, (len(rows), 1)),
+            expression=result.expression[rows],
+            scale=result.scale[rows],
+            vertices=points.vertices,
         )
+        rotations = result.rotations[rows]
+        joints, skin_points = posed(rotations, arrays["head_camera"][rows])
         covariance = None
         if "covariance" in arrays:
             covariance = arrays["covariance"][rows].reshape(-1, 6, 6).astype(np.float64)
         frames = result.frame[rows]
-        tracks.append(Track(int(number), frames, joints, skin_points, points.parts, covariance))
+        limbs = Pose(rotations, posed)
+        places = (joints, skin_points, points.parts, covariance)
+        tracks.append(Track(int(number), frames, *places, limbs))
         row_lists.append(rows)
         shapes.append(betas)
     return tuple(tracks), tuple(row_lists), tuple(shapes)
@@ -229,11 +231,9 @@ def refined_arrays(source: Source, refined: Refined) -> dict[str, np.ndarray]:
     changed = ("joints_camera", "rotations", "betas", "head_camera")
     arrays |= {name: arrays[name].copy() for name in changed}
     tracks = refined.recording.tracks
-    for track, rows, betas, turn in zip(
-        tracks, source.rows, source.betas, refined.turn, strict=True
-    ):
-        turned = Rotation.from_rotvec(turn).as_matrix()
-        arrays["rotations"][rows, 0] = turned @ arrays["rotations"][rows, 0]
+    for track, rows, betas in zip(tracks, source.rows, source.betas, strict=True):
+        if track.pose is not None:
+            arrays["rotations"][rows] = track.pose.rotations
         arrays["betas"][rows] = betas
         arrays["joints_camera"][rows] = track.joints
         arrays["head_camera"][rows] = track.joints[:, skeleton.HEAD]
