@@ -348,6 +348,11 @@ class SceneSettings:
         live=True,
         when=_LANDMARKS,
     )
+    motion: bool = setting(
+        True,
+        "Correct the depth of a moving camera by features that are seen from several places, and average it over time, where odometry.source is features. False: each image's depth stands alone.",
+        when=_MONOCULAR,
+    )
     min_confidence: float = setting(
         2.0,
         "Points below this network confidence (1 upwards) are left out.",

@@ -40,6 +40,7 @@ from human3r.scene.scene_depth import SceneDepth
 from human3r.streaming.content import SamePicture, nothing_seen, shows_scene
 from human3r.streaming.landmark_people import LandmarkPeople
 from human3r.streaming.lookahead import look_ahead
+from human3r.streaming.motion_depth import MotionDepth
 from human3r.streaming.people import StreamPeople
 from human3r.streaming.session import Prepared, StreamSession
 from human3r.streaming.stream_camera import StreamCamera
@@ -109,6 +110,8 @@ class Pipeline:
         self.images = ImageStamps()
         follows_features = means(settings.odometry.source, "features", network.config)
         self._odometry = VisualOdometry() if follows_features else None
+        corrects_depth = self._scene is not None and follows_features and settings.scene.motion
+        self._motion_depth = MotionDepth() if corrects_depth else None
         people_apart = self._landmarks is not None
         scene_apart = self._scene is not None and follows_features and self.camera.is_constant
         self._turns = Turns(
@@ -285,6 +288,9 @@ class Pipeline:
             estimate = self._odometry.apply(
                 estimate, estimate.intrinsics, is_repeated=prepared.is_repeated
             )
+        if self._odometry is not None and self._motion_depth is not None:
+            estimate = self._motion_depth.apply(estimate)
+            self._odometry.correct_depth(estimate)
         if self._landmarks is not None:
             self.level.look_at_surfaces(estimate)
             most = self.settings.people.max_count
@@ -297,7 +303,7 @@ class Pipeline:
         estimate = self._people.update(estimate, self.settings)
         spent_s = time.perf_counter() - began_s
         laps_s = estimate.timings_s
-        own_s = sum(laps_s.get(name, 0.0) for name in ("focal", "depth", "wait", "fit"))
+        own_s = sum(laps_s.get(name, 0.0) for name in ("focal", "depth", "motion", "wait", "fit"))
         laps_s["geometry"] += spent_s - own_s
         return estimate
 
@@ -418,6 +424,8 @@ class Pipeline:
             self.level.restart()
         if self._odometry is not None:
             self._odometry.restart(keep_world=keep_world)
+        if self._motion_depth is not None:
+            self._motion_depth.restart()
 
     def apply(self, settings: Settings) -> None:
         """Take over the live settings; those of the network and the device stay as built."""

@@ -466,7 +466,7 @@ class FrameEstimate:
     points_world: np.ndarray | None = None
     """(height, width, 3) float32 metres from the world head; only when asked for."""
     timings_s: dict[str, float] = field(default_factory=dict)
-    """Wall time per stage: preprocess, network, depth, bodies, fit, geometry, one after the other;
+    """Wall time per stage: preprocess, network, depth, motion, bodies, fit, geometry, one by one;
     detector and landmarks run beside them, wait is what they take longer. A stage that did
     not run has no time."""
 

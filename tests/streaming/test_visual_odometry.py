@@ -1,5 +1,7 @@
 """The camera's path from followed features: exact on scenes of known depth, honest where lost."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -98,6 +100,17 @@ def test_lengths_are_those_of_the_depth():
     expected = true.copy()
     expected[:3, 3] *= 2
     _assert_close(answer.world_from_camera, expected, 0.04, 0.005)
+
+
+def test_lengths_are_those_of_depth_that_is_corrected():
+    """The first image's depth is half of what it should be, and corrected before the next."""
+    odometry = VisualOdometry()
+    for index, true in enumerate(_path(10, 3)):
+        estimate = _estimate(true, stamp_ns=1 + index)
+        halved = replace(estimate, points_camera=estimate.points_camera / 2)
+        answer = odometry.apply(halved, _CAMERA)
+        odometry.correct_depth(replace(answer, points_camera=estimate.points_camera))
+    _assert_close(answer.world_from_camera, true, 0.04, 0.005)
 
 
 def test_a_camera_that_stands_still_stays_where_it_is():

@@ -60,6 +60,8 @@ class _Key:
     """Of the same, in ``image``."""
     focal_px: float
     """Along whose rays ``points_key`` lie."""
+    stamp_ns: int
+    """Of the key image."""
     key_from_camera: Float[np.ndarray, "4 4"] = field(default_factory=lambda: np.eye(4))
     """Of the camera that took ``image``."""
     step_covariance: Float[np.ndarray, "6 6"] = field(default_factory=lambda: np.zeros((6, 6)))
@@ -132,6 +134,17 @@ class VisualOdometry:
             points_world=None,
         )
 
+    def correct_depth(self, estimate: FrameEstimate) -> None:
+        """Take over better depth of the newest image, if it is a key image.
+
+        Args:
+            estimate: as ``apply`` gave it, with corrected points.
+        """
+        key = self._key
+        if key is not None and key.stamp_ns == estimate.stamp_ns:
+            columns, rows = np.round(key.key_pixels).astype(int).T
+            key.points_key *= (estimate.depth[rows, columns] / key.points_key[:, 2])[:, None]
+
     def _update(self, estimate: FrameEstimate, camera: Intrinsics) -> bool:
         """Whether the image shows how the camera moved; if so, it has moved by that."""
         gray = cv2.cvtColor(estimate.image, cv2.COLOR_RGB2GRAY)
@@ -195,6 +208,7 @@ def _new_key(
         key_pixels=pixels,
         pixels=pixels,
         focal_px=camera.fx,
+        stamp_ns=estimate.stamp_ns,
     )
 
 

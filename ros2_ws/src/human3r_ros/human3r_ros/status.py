@@ -15,7 +15,7 @@ from human3r_ros.worker import Counters
 
 PEOPLE_STAGES = ("detector", "landmarks", "fit")
 """Parts of ``bodies`` where people come from landmarks."""
-SCENE_STAGES = ("focal", "depth")
+SCENE_STAGES = ("focal", "depth", "motion")
 """Parts of ``network`` where the scene comes from networks of single images."""
 STAGES = ("decode", "preprocess", "network", "bodies", "geometry", "publish")
 SHED = "left out to save time"
