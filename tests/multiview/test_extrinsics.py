@@ -131,6 +131,20 @@ def test_the_world_is_level_and_stands_on_the_floor():
     assert np.allclose(first[:2, 3], 0, atol=1e-9)
 
 
+@pytest.mark.parametrize("knows", [[0, 1], [1]])
+def test_where_surfaces_say_up_the_world_is_level_however_people_lean(knows):
+    poses = [camera_at(0.3, 5.0, 1.7), camera_at(1.5, 5.0, 2.0)]
+    views = watch(poses)
+    for view in views:
+        # As of people who sit and lean to one side of the room.
+        view.up_camera = [up + 0.3 * np.abs(up).max() for up in view.up_camera]
+    for camera in knows:
+        views[camera].surfaces_up_camera = poses[camera][2, :3]
+    first = find_extrinsics(views).cameras["camera0"].world_from_camera
+    assert np.rad2deg(np.arccos(poses[0][2, :3] @ first[2, :3])) < 1.0
+    assert abs(first[2, 3] - 1.7) < 0.25
+
+
 def test_cameras_that_share_nobody_are_told():
     poses = [camera_at(0.0), camera_at(1.0)]
     views = watch(poses, frames=40)

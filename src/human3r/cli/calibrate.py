@@ -193,7 +193,7 @@ def _watch(
         with closing(pipeline.looking_ahead(frames)) as ahead:  # pyright: ignore[reportArgumentType]
             for frame, prepared in ahead:
                 try:
-                    view.add(pipeline.step(frame, prepared))
+                    view.add(pipeline.step(frame, prepared), pipeline.level.up_world)
                 except NonFiniteError as error:
                     log.warning("camera %s: a frame is left out: %s", view.name, error)
                 is_calibrated |= frame.intrinsics is not None

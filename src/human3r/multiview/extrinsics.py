@@ -74,10 +74,19 @@ class ViewTracks:
     """By session and number."""
     up_camera: list[np.ndarray] = field(default_factory=list)
     """Directions from hips to heads of upright people."""
+    surfaces_up_camera: np.ndarray | None = None
+    """(3,) unit vector against gravity, as the scene's surfaces say it; None where they do not."""
     times_s: list[float] = field(default_factory=list)
 
-    def add(self, estimate: FrameEstimate) -> None:
-        """One more frame."""
+    def add(self, estimate: FrameEstimate, up_world: np.ndarray | None = None) -> None:
+        """One more frame.
+
+        Args:
+            estimate: of it.
+            up_world: (3,) unit vector against gravity in the estimate's world, where it is known.
+        """
+        if up_world is not None:
+            self.surfaces_up_camera = up_world @ estimate.world_from_camera[:3, :3]
         self.intrinsics = estimate.source_camera
         time_s = estimate.stamp_ns * 1e-9
         self.times_s.append(time_s)
@@ -495,7 +504,7 @@ def _adjust(
     inflation = max(1.0, _EFFECTIVE_S / max(step_s, 1e-3))
     information = found.jac.T @ found.jac
     covariance = inflation * np.linalg.pinv(information)
-    world = _world_from_first(views[0])
+    world = _world_from_first(views, [poses[i][0] for i in range(len(views))])
     cameras = {}
     for i, view in enumerate(views):
         pose, offset_s = poses[i]
@@ -513,12 +522,23 @@ def _adjust(
     return Extrinsics(cameras, float(np.median(problem.epipolar_px)), problem.num_moments)
 
 
-def _world_from_first(view: ViewTracks) -> np.ndarray:
-    """Z up as people stand, the floor at 0 where their feet are, y ahead of the first camera."""
-    ups = np.stack(view.up_camera)
-    ups = ups / np.linalg.norm(ups, axis=-1, keepdims=True)
-    up = np.median(ups, axis=0)
-    up = up / np.linalg.norm(up)
+def _world_from_first(views: Sequence[ViewTracks], poses: Sequence[np.ndarray]) -> np.ndarray:
+    """Z up, the floor at 0 where people's feet are, y ahead of the first camera.
+
+    Up is what surfaces in all images say, else as people before the first camera stand.
+
+    Args:
+        views: of all cameras.
+        poses: first_from_camera (4, 4) of each.
+    """
+    view, up = views[0], _mean_direction(views[0].up_camera)
+    surfaces = [
+        pose[:3, :3] @ other.surfaces_up_camera
+        for other, pose in zip(views, poses, strict=True)
+        if other.surfaces_up_camera is not None
+    ]
+    if surfaces:
+        up = _mean_direction(surfaces)
     ahead = np.array([0.0, 0.0, 1.0])
     ahead = ahead - (ahead @ up) * up
     if np.linalg.norm(ahead) < 0.1:
@@ -532,3 +552,10 @@ def _world_from_first(view: ViewTracks) -> np.ndarray:
     # Of two feet the lower one stands; ankles of shoes are a little above the floor.
     world[2, 3] = -float(np.percentile(feet @ up, 25)) + 0.03
     return world
+
+
+def _mean_direction(directions: Sequence[np.ndarray]) -> np.ndarray:
+    """Unit vector of the medians of unit vectors' components."""
+    stacked = np.stack(directions)
+    median = np.median(stacked / np.linalg.norm(stacked, axis=-1, keepdims=True), axis=0)
+    return median / np.linalg.norm(median)
