@@ -112,10 +112,14 @@ def test_people_are_no_surfaces():
     assert (off.max(1) > 0.99).mean() > 0.97, "all of walls, floor and ceiling"
 
 
-def test_an_old_scene_is_not_counted_twice():
+@pytest.mark.parametrize("before", [1, 2, 3])
+def test_frames_without_a_scene_say_nothing_and_are_not_counted(before):
     finder = GravityFinder()
-    finder.add(frame(room(tilted(10, 0, 0)), has_scene=False))
+    for _ in range(before):
+        finder.add(frame(room(tilted(10, 0, 0)), has_scene=False))
     assert finder.up_world is None
+    finder.add(frame(room(tilted(10, 0, 0))))
+    assert finder.up_world is not None
 
 
 def test_firmness_falls_where_another_direction_would_do_as_well():

@@ -45,9 +45,11 @@ class GravityFinder:
         self._frames = 0
 
     def add(self, estimate: FrameEstimate) -> None:
-        """One more frame; of a few in a row only the first is looked at."""
+        """One more frame; of a few in a row with a scene only the first is looked at."""
+        if not estimate.has_scene:
+            return
         self._frames += 1
-        if (self._frames - 1) % _EVERY_FRAMES or not estimate.has_scene:
+        if (self._frames - 1) % _EVERY_FRAMES:
             return
         is_scene = estimate.person_probability < _PERSON_PROBABILITY
         normals = surface_normals(estimate.points_camera, is_scene)
