@@ -10,7 +10,7 @@ from human3r.people.fit.covariance import CovarianceFactors
 from human3r.people.fit.facing import other_way_round, turn_between
 from human3r.people.fit.fitter import BodyFitter
 from human3r.people.fit.rotations import vectors
-from human3r.people.fit.stature import FloorPlane
+from human3r.people.fit.stature import FloorPlane, LogStature
 from tests.people.posed_landmarks import (
     CAMERA,
     body_model,
@@ -103,12 +103,13 @@ def test_who_has_no_finite_landmarks_is_left_out():
 
 def test_the_fits_own_covariance_holds_for_noise_as_the_prior_has_it():
     factors = CovarianceFactors(1.0, 1.0, 1.0, 1.0, usual_misfit=1.0)
+    known = LogStature.of(1.69, 0.02)  # What is told of noise is not hidden by doubt of the size.
     truth = landmark_body().pose(pose(0)[None], shape()[None]).joints[0] + PLACE
     origin = truth[1:3].mean(0)
     inside = []
     for seed in range(24):
         noisy = landmarks_of(pose(0), PLACE, noise=1.0, seed=seed)
-        found = only(fitter(factors=factors).update(0, [noisy], CAMERA))
+        found = only(fitter(factors=factors, stature=known).update(0, [noisy], CAMERA))
         error = found.joints_camera[1:3].mean(0) - origin
         turn = vectors(found.body.rotations[0] @ pose(0)[0].T)
         sigmas = np.sqrt(np.diag(found.covariance))

@@ -58,8 +58,9 @@ class LogStature:
 
 
 ADULTS = LogStature.of(1.69, 0.065)
-CHILDREN = LogStature.of(1.20, 0.12)
-CHILDREN_SHARE = 0.04
+CHILDREN = LogStature.of(1.20, 0.15)
+"""From three to twelve years."""
+CHILDREN_SHARE = 0.07
 """Of people; before anything is known."""
 
 
