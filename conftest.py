@@ -41,7 +41,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Take SIGINT back from a shell that started the tests in the background and ignores it.
+    """Take SIGINT and SIGHUP back from a shell or nohup that ignores them in the background.
 
     An ignored signal is handed on to child processes, so tests that send one would wait for ever;
     a handler is not handed on, and children start with the system's default.
@@ -49,3 +49,5 @@ def pytest_configure(config: pytest.Config) -> None:
     with contextlib.suppress(ValueError):  # Signals belong to the main thread alone.
         if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
             signal.signal(signal.SIGINT, signal.default_int_handler)
+        if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+            signal.signal(signal.SIGHUP, lambda *_: None)  # Still ignored here.
