@@ -18,10 +18,12 @@ def skeleton_rotations(rotations: Float[np.ndarray, "n 53 3 3"]) -> Float[np.nda
     return ordered
 
 
-def global_rotations(rotations: Float[np.ndarray, "n 55 3 3"]) -> Float[np.ndarray, "n 55 3 3"]:
-    """Rotations of joints to the frame of the root's, from those of child in parent."""
+def global_rotations(
+    rotations: Float[np.ndarray, "n joints 3 3"],
+) -> Float[np.ndarray, "n joints 3 3"]:
+    """Rotations of the first joints, or all, to the frame of the root's; from child in parent."""
     chained = np.array(rotations, np.float64)
-    for joint, parent in enumerate(skeleton.JOINT_PARENTS[1:], start=1):
+    for joint, parent in enumerate(skeleton.JOINT_PARENTS[1 : rotations.shape[1]], start=1):
         chained[:, joint] = chained[:, parent] @ rotations[:, joint]
     return chained
 

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float
 
 from human3r.types import FrameEstimate
 
-_IMAGE_TOP = np.array([0.0, -1.0, 0.0])
+IMAGE_TOP = np.array([0.0, -1.0, 0.0])
 """Up of a camera that is held level, where the search begins."""
 _TOLERANCES_RAD = (math.radians(45),) * 4 + (math.radians(15),) * 4
 """How far a normal may be from level or upright to have a say, from round to round."""
@@ -58,7 +58,7 @@ class GravityFinder:
             return
         world_from_camera = estimate.world_from_camera[:3, :3]
         self._normals.append(normals @ world_from_camera.T)
-        level_up = world_from_camera @ _IMAGE_TOP
+        level_up = world_from_camera @ IMAGE_TOP
         start = level_up if self.up_world is None else self.up_world
         up, firmness = up_from_normals(np.concatenate(self._normals), start)
         self.up_world = up if firmness > _MIN_FIRMNESS else None

@@ -7,11 +7,11 @@ from jaxtyping import Float
 
 from human3r.config import Settings
 from human3r.errors import InputError
-from human3r.mapping.gravity import GravityFinder
+from human3r.mapping.gravity import IMAGE_TOP, GravityFinder
 from human3r.mapping.ground import FloorFinder
 from human3r.types import Frame, FrameEstimate
 
-_FORWARD, _IMAGE_TOP = np.array([0.0, 0.0, 1.0]), np.array([0.0, -1.0, 0.0])
+_FORWARD = np.array([0.0, 0.0, 1.0])
 _STEEP = 0.05
 """Length of the level part of the viewing direction below which it gives no heading (3 degrees)."""
 _MEASURED = ("tf", "floor")
@@ -131,7 +131,7 @@ def level_from_up(up_world: Float[np.ndarray, "3"]) -> Float[np.ndarray, "4 4"]:
     z = np.asarray(up_world, np.float64) / length
     heading = _FORWARD - z * (z @ _FORWARD)
     if np.linalg.norm(heading) < _STEEP:
-        top = _IMAGE_TOP if z @ _FORWARD < 0 else -_IMAGE_TOP
+        top = IMAGE_TOP if z @ _FORWARD < 0 else -IMAGE_TOP
         heading = top - z * (z @ top)
     x = heading / np.linalg.norm(heading)
     matrix = np.eye(4)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Bool, Float
 
-from human3r.people.fit.stature import LogStature
+from human3r.people.fit.stature import LEAST_DROP, LogStature
 
 _FOOT_SIGMA_M = 0.05
 """Of the lower foot's place along gravity: its own error, and feet that step."""
@@ -18,8 +18,6 @@ _UP_SIGMA_RAD = 0.045
 """Of up as the scene's surfaces say it, about each level axis."""
 _HEIGHT_SIGMA_M = 3.0
 """Of the camera above the floor, before anyone is seen."""
-_LEAST_DROP = 0.08
-"""Of a ray to a foot towards the floor, as a share of its length: flatter ones say nothing."""
 _ROUNDS, _FREEDOM = 4, 4.0
 """Of the reweighting, and degrees of freedom of Student's distribution over statures."""
 _SMALLEST = 0.3
@@ -53,7 +51,7 @@ def statures_on_common_floor(
         By index; people of whom the others say nothing new are left out.
     """
     drops = -(feet @ up_camera)
-    usable = is_seen & (drops > _LEAST_DROP * np.linalg.norm(feet, axis=1))
+    usable = is_seen & (drops > LEAST_DROP * np.linalg.norm(feet, axis=1))
     people = np.flatnonzero(usable)
     if len(people) < 2:
         return {}

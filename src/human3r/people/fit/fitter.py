@@ -27,6 +27,7 @@ from human3r.people.fit.observations import Observations, evidence, expecting, o
 from human3r.people.fit.prior import LandmarkPrior, read_prior
 from human3r.people.fit.start import starting_bodies
 from human3r.people.fit.stature import (
+    SEEN_FOOT,
     FloorPlane,
     LogStature,
     StatureEstimate,
@@ -36,7 +37,6 @@ from human3r.people.landmarks import PersonLandmarks
 from human3r.types import BodyParameters, Intrinsics
 
 _FEET = (29, 30, 31, 32)
-_SEEN_FOOT = 0.5
 _OTHERS = "others"
 """Source of statures: feet of the others, on the same floor."""
 _LEFT_HIP, _RIGHT_HIP = 1, 2
@@ -318,14 +318,15 @@ class BodyFitter:
         """Bodies as tall as their tracks say after this image, and as far off as that means."""
         posed = self._body.pose(bodies.rotations, bodies.betas)
         statures = self._body.stature(bodies.betas)
-        soles, weights = self._soles(posed, bodies, seen)
-        if floor is not None:
-            for i, track in enumerate(tracks):
-                found = stature_on_floor(soles[i], weights[i], float(statures[i]), floor)
-                if found is not None:
-                    track.stature.observe("floor", found, view.stamp_ns)
-        elif view.up_camera is not None:
-            self._compare_feet(soles, weights, statures, tracks, view.up_camera)
+        if view.up_camera is not None:
+            soles, weights = self._soles(posed, bodies, seen)
+            if floor is None:
+                self._compare_feet(soles, weights, statures, tracks, view.up_camera)
+            else:
+                for i, track in enumerate(tracks):
+                    found = stature_on_floor(soles[i], weights[i], float(statures[i]), floor)
+                    if found is not None:
+                        track.stature.observe("floor", found, view.stamp_ns)
         wanted = np.array([track.stature.metres for track in tracks])
         return replace(
             bodies,
@@ -350,7 +351,7 @@ class BodyFitter:
         up_camera: np.ndarray,
     ) -> None:
         """Let the feet of all say how tall each is against the others."""
-        heights = np.where(weights > _SEEN_FOOT, soles @ up_camera, np.inf)
+        heights = np.where(weights > SEEN_FOOT, soles @ up_camera, np.inf)
         lowest = heights.argmin(1)
         found = statures_on_common_floor(
             soles[np.arange(len(soles)), lowest],

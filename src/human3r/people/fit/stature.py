@@ -11,8 +11,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-_LEAST_DROP = 0.08
+LEAST_DROP = 0.08
 """Of a ray to a foot towards the floor, as a share of its length: flatter ones say nothing."""
+SEEN_FOOT = 0.5
+"""Of a foot's visibility: one that is seen less says nothing."""
 _FOOT_SIGMA_M = 0.03
 """Of a foot's place across its ray, and of the sole above the floor."""
 _SOLE_M = 0.03
@@ -229,7 +231,7 @@ def stature_on_floor(
     """
     drops = -(soles @ floor.up)
     lengths = np.linalg.norm(soles, axis=-1)
-    is_known = (weights > 0.5) & (drops > _LEAST_DROP * lengths)
+    is_known = (weights > SEEN_FOOT) & (drops > LEAST_DROP * lengths)
     if not is_known.any():
         return None
     drop = floor.camera_height_m - _SOLE_M

@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from scipy.spatial.transform import Rotation
 
 from human3r.body import skeleton
+from human3r.body.kinematics import global_rotations
 from human3r.refine.residuals.derivatives import cross
 
 NUM_JOINTS = 22
@@ -80,7 +81,7 @@ class Chain:
         rides_on: Int[np.ndarray, " skin"],
     ) -> "Chain":
         """From places in the world."""
-        axes = _axes(rotations)
+        axes = global_rotations(rotations)
         parents = np.maximum(_PARENTS, 0)
         bones = _turned_back(axes[:, parents], joints - joints[:, parents])
         skin = _turned_back(axes[:, rides_on], skin - joints[:, rides_on])
@@ -93,7 +94,7 @@ class Chain:
         rotations = self.rotations.copy()
         by = Rotation.from_rotvec(turn.reshape(-1, 3)).as_matrix()
         rotations[:, TURNING] = rotations[:, TURNING] @ by.reshape(*turn.shape, 3)
-        axes = _axes(rotations)
+        axes = global_rotations(rotations)
         joints = np.repeat((self.pelvis + shift)[:, None], NUM_JOINTS, axis=1)
         for child in range(1, NUM_JOINTS):
             parent = _PARENTS[child]
@@ -115,13 +116,6 @@ class Chain:
             of = -cross(lever.reshape(-1, 3)).reshape(*lever.shape, 3) @ posed.axes[:, joint, None]
             result[:, which, :, at] = of
         return result
-
-
-def _axes(rotations: np.ndarray) -> np.ndarray:
-    axes = rotations.copy()
-    for child in range(1, NUM_JOINTS):
-        axes[:, child] = axes[:, _PARENTS[child]] @ rotations[:, child]
-    return axes
 
 
 def _turned_back(axes: np.ndarray, vectors: np.ndarray) -> np.ndarray:
