@@ -59,6 +59,23 @@ def tum(folder: Path, frames: int = 5) -> Path:
     return folder
 
 
+def seven_scenes(folder: Path, frames: int = 4, suffix: str = "png") -> Path:
+    """Cameras of depth that move along the world's x; a wall at 2 m, with pixels of no depth."""
+    for number in range(frames):
+        name = f"frame-{number:06d}"
+        image(folder / f"{name}.color.{suffix}", 640, 480, seed=number)
+        path = depth_png(folder / f"{name}.depth.png", 1000, 2.0, (640, 480))
+        pixels = np.array(Image.open(path))
+        pixels[-200:] = 65535
+        Image.fromarray(pixels).save(path)
+        rows = np.eye(4)
+        rows[:3, :3] = [[0, 0, 1], [-1, 0, 0], [0, -1, 0]]
+        rows[:3, 3] = 0.1 * number, 0, 1
+        text = "\n".join("\t ".join(f"{value: .7e}" for value in row) for row in rows)
+        (folder / f"{name}.pose.txt").write_text(text + "\n")
+    return folder
+
+
 def sintel(root: Path, sequence: str, frames: int = 3) -> Path:
     tag = np.float32(202021.25).tobytes()
     for number in range(1, frames + 1):

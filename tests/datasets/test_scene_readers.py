@@ -1,4 +1,4 @@
-"""TUM, Bonn, Sintel and KITTI, from files that are laid out as the real ones."""
+"""TUM, Bonn, 7-Scenes, Sintel and KITTI, from files that are laid out as the real ones."""
 
 import re
 
@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from human3r_lab.datasets.files import nearest, read_depth_png, read_rgb
 from human3r_lab.datasets.kitti import crop, open_kitti
+from human3r_lab.datasets.sevenscenes import open_seven_scenes, registered
 from human3r_lab.datasets.sintel import open_sintel, read_cam, read_dpt
 from human3r_lab.datasets.tum import open_bonn, open_tum_dynamics
 
@@ -67,6 +68,67 @@ def test_bonn_takes_the_five_sequences_of_the_benchmark(tmp_path):
     assert sequence.view(0).depth_m[1, 0] == 2
 
 
+def test_seven_scenes_are_brought_to_the_colour_camera(tmp_path):
+    published.seven_scenes(tmp_path / "chess" / "seq-03")
+    (sequence,) = open_seven_scenes(tmp_path)
+    assert sequence.name == "chess-seq-03"
+    view = sequence.view(2)
+    assert view.stamp_ns == 100_000_000
+    assert view.intrinsics.fx == 525
+    # The depth camera looks along x, so its right is the world's -y.
+    assert np.allclose(view.world_from_camera[:3, 3], [0.2, -0.025, 1])
+    assert view.depth_m.shape == (480, 640)
+    assert view.depth_m[200, 320] == 2
+    assert (view.depth_m[-150:] == 0).all(), "65535 is no depth"
+    assert (view.depth_m[:, :20] == 0).all(), "colour sees more than depth"
+
+
+def test_registered_depth_keeps_the_nearer_of_two_points():
+    depth = np.zeros((480, 640), np.float32)
+    # A point at the depth camera's centre, 1 m away, is seen 525 * 0.025 px to the left.
+    depth[240, 320] = 1.0
+    # Ten metres away and seen by colour at the same pixel.
+    depth[240, 307] = 10.0
+    seen = registered(depth)
+    assert np.argwhere(seen).tolist() == [[240, 307]]
+    assert seen[240, 307] == 1
+
+
+def test_seven_scenes_take_the_test_split_and_flat_folders(tmp_path):
+    for number in (1, 2, 12):
+        published.seven_scenes(tmp_path / "fire" / f"seq-{number:02d}", frames=1)
+    (tmp_path / "fire" / "TestSplit.txt").write_text("sequence2\nsequence12\n")
+    published.seven_scenes(tmp_path / "flat", frames=1, suffix="jpg")
+    names = [sequence.name for sequence in open_seven_scenes(tmp_path)]
+    assert names == ["flat", "fire-seq-02", "fire-seq-12"]
+    assert [s.name for s in open_seven_scenes(tmp_path / "fire")] == ["seq-02", "seq-12"]
+    assert [s.name for s in open_seven_scenes(tmp_path / "flat")] == ["flat"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("frame-000001.pose.txt", None),
+        ("frame-000001.depth.png", None),
+        ("frame-000001.pose.txt", "1 0 0 0\n0 1 0 0\n"),
+        ("frame-000001.pose.txt", "1 0 0 0\n0 1 0 0\n0 0 1 -1.#IND\n0 0 0 1\n"),
+        ("frame-000001.pose.txt", "1 0 0 0\n0 1 0 0\n0 0 nan 0\n0 0 0 1\n"),
+        ("frame-000001.pose.txt", "2 0 0 0\n0 1 0 0\n0 0 1 0\n0 0 0 1\n"),
+        ("frame-000001.depth.png", "no image"),
+        ("frame-000001.color.png", "no image"),
+    ],
+)
+def test_damaged_frames_of_seven_scenes_are_named(tmp_path, name, text):
+    folder = published.seven_scenes(tmp_path / "seq-01", frames=2)
+    (folder / name).unlink() if text is None else (folder / name).write_text(text)
+    with pytest.raises(InputError, match=re.escape(name)):
+        open_seven_scenes(tmp_path)[0].view(1)
+    published.depth_png(folder / "frame-000000.depth.png", 1000, 2.0)
+    if text is not None:
+        with pytest.raises(InputError, match="expected one size"):
+            open_seven_scenes(tmp_path)[0].view(0)
+
+
 def test_sintel_has_exact_depth_and_a_path_where_the_benchmark_takes_it(tmp_path):
     published.sintel(tmp_path, "alley_2")
     published.sintel(tmp_path, "bamboo_1", frames=1)
@@ -116,6 +178,7 @@ def test_kitti_is_cropped_to_the_lower_middle(tmp_path):
 
 def test_what_is_missing_is_named_with_the_layout_and_where_to_get_it(tmp_path):
     readers = {open_tum_dynamics: "cvg.cit.tum.de", open_bonn: "uni-bonn"}
+    readers |= {open_seven_scenes: "rgb-d-dataset-7-scenes"}
     readers |= {open_sintel: "sintel.is.tue.mpg.de", open_kitti: "cvlibs"}
     for read, place in readers.items():
         with pytest.raises(InputError, match=re.escape(place)):

@@ -1,4 +1,4 @@
-"""TUM, Sintel, Bonn and KITTI through the evaluation, with a wall as every estimate."""
+"""TUM, 7-Scenes, Sintel, Bonn and KITTI through the evaluation, with a wall as every estimate."""
 
 import numpy as np
 import pytest
@@ -21,10 +21,11 @@ class WallPipeline(ToldPipeline):
         super().__init__([])
         self.settings = self.settings.replace({"model.input_size": 64})
         self.depth_m = depth_m
-        self.sizes_px = []
+        self.sizes_px, self.cameras = [], []
         self.frames = 0
 
     def step(self, frame):
+        self.cameras.append(frame.intrinsics)
         self.sizes_px.append(frame.image.shape[1::-1])
         pose = np.eye(4)
         pose[0, 3] = 0.1 * self.frames
@@ -52,6 +53,20 @@ def test_tum_takes_every_third_frame_and_compares_the_path(tmp_path):
     _, pipeline, _ = outcome("tum", tmp_path, every=1, max_frames=4, first_frame=2)
     assert pipeline.frames == 4
     assert BENCHMARKS["tum"].settings["session.reset_interval"] == 100
+
+
+def test_seven_scenes_have_depth_and_a_path_and_frames_name_their_camera_if_asked(tmp_path):
+    published.seven_scenes(tmp_path / "chess" / "seq-03", frames=7)
+    found, pipeline, description = outcome("7scenes", tmp_path, depth_m=2.0)
+    assert pipeline.frames == 3
+    assert pipeline.cameras == [None] * 3
+    assert found["abs_rel"] == pytest.approx(0, abs=1e-6)
+    assert found["camera_scale"] == pytest.approx(3, rel=1e-6)
+    assert found["ate_rigid_percent"] == pytest.approx(100 * np.sqrt(0.08 / 3) / 0.6, rel=1e-5)
+    assert "calibrated" not in description
+    _, pipeline, description = outcome("7scenes", tmp_path, is_calibrated=True)
+    assert [camera.fx for camera in pipeline.cameras] == [525.0] * 3
+    assert description["calibrated"] is True
 
 
 def test_sintel_images_are_resized_whole_and_depth_is_aligned_per_sequence(tmp_path):

@@ -231,6 +231,28 @@ def test_a_short_path_has_no_scale_and_no_percentage():
     assert found["ate_m"] is not None
 
 
+def test_camera_errors_are_compared_with_the_covariance_of_each_frame():
+    class Sure(ToldPipeline):
+        """The camera stays where it was; it owns up to that from the second frame on."""
+
+        def step(self, frame):
+            found = super().step(frame)
+            stddev = np.repeat([0.05 * self._number, 0.01], 3) * (self._number > 0)
+            self._number += 1
+            return dataclasses.replace(
+                found, world_from_camera=np.eye(4), camera_covariance=np.diag(stddev**2)
+            )
+
+        _number = 0
+
+    truths = [view({}, world_from_camera(0.1 * n), n) for n in range(4)]
+    done = evaluate([ToldSequence("empty", truths)], Sure(truths), FreeBodyScheme(free_body()))
+    found = numbers(done.results)
+    # 10 cm per frame, of which 5 cm along each axis were owned up to.
+    assert found["position_in_stddev"] == pytest.approx(2 / np.sqrt(3), rel=1e-6)
+    assert found["rotation_in_stddev"] == pytest.approx(0, abs=1e-6)
+
+
 def test_a_damaged_sequence_keeps_what_came_before_and_the_others_go_on(truths):
     pipeline = ToldPipeline(truths)
     sequences = [ToldSequence("broken", truths, breaks_after=3), ToldSequence("whole", truths)]

@@ -28,12 +28,14 @@ _DATASETS = {
     "emdb2": "EMDB-2: people and camera in the world frame",
     "rich": "RICH test: people in the world frame, static cameras",
     "tum": "TUM-dynamics: the camera's path, 90 frames of each sequence",
+    "7scenes": "7-Scenes: depth and the camera's path, every third frame",
     "sintel": "Sintel: depth of all training sequences, the camera's path of 14",
     "bonn": "Bonn: depth, 110 frames of five sequences",
     "kitti": "KITTI: depth, 110 frames of each validation drive",
 }
 """Must come at once for help, so without loading the benchmarks themselves."""
 _WITH_SMPL = ("3dpw", "emdb1", "emdb2", "rich")
+_WITH_CALIBRATION = ("synthetic", "tum", "7scenes")
 _FLAGS = {
     "--weights": ("model.weights", "FILE"),
     "--body-model": ("model.body_model", "FILE"),
@@ -101,12 +103,13 @@ def _add_options(parser: argparse.ArgumentParser, name: str) -> None:
             metavar="WxH",
             help="size to render at (224x160: the benchmark; 640x480: as cameras have it)",
         )
-        add("--calibrated", action="store_true", help="frames name their true camera")
         add("--workers", type=int, default=0, metavar="N", help="renderers; 0: as many as fit")
     else:
         add("root", metavar="ROOT", help="folder of the dataset as it is distributed")
         add("--first-frame", type=int, default=0, metavar="N", help="begin each sequence here")
         add("--every", type=int, default=0, metavar="N", help="one frame of N; 0: as the protocol")
+    if name in _WITH_CALIBRATION:
+        add("--calibrated", action="store_true", help="frames name their true camera")
     if name in _WITH_SMPL:
         add(
             "--smpl-regressors",

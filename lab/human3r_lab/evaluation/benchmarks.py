@@ -14,6 +14,7 @@ from human3r_lab.datasets.emdb import open_emdb
 from human3r_lab.datasets.kitti import open_kitti
 from human3r_lab.datasets.recorded import RecordedSequence
 from human3r_lab.datasets.rich import open_rich
+from human3r_lab.datasets.sevenscenes import open_seven_scenes
 from human3r_lab.datasets.sintel import open_sintel
 from human3r_lab.datasets.threedpw import open_threedpw
 from human3r_lab.datasets.tum import open_bonn, open_tum_dynamics
@@ -49,7 +50,7 @@ class BenchmarkOptions:
     size_px: tuple[int, int] = IMAGE_SIZE_PX
     """Width and height of rendered images; those of a folder have their own."""
     is_calibrated: bool = False
-    """Of the synthetic benchmark: frames name their camera, as a calibrated one does."""
+    """Frames name their camera, as a calibrated one does; where whole images are kept as they are."""
     num_sequences: int = 0
     """The first so many; of each half, for the synthetic benchmark. 0: all."""
     max_frames: int = 0
@@ -179,6 +180,7 @@ def _scenes(
             options.num_sequences,
             _choice(options, most, every),
             resize_to_px=size_px if is_whole_image else 0,
+            is_calibrated=options.is_calibrated,
         )
         scheme = FreeBodyScheme(pipeline.body_model)
         faces = pipeline.body_model.faces
@@ -200,9 +202,10 @@ def _choice(options: BenchmarkOptions, most: int = 0, every: int = 1) -> FrameCh
 
 def _described(options: BenchmarkOptions, most: int = 0, every: int = 1) -> dict[str, Any]:
     choice = _choice(options, most, every)
-    return {"source": _root(options).name} | {
+    described = {"source": _root(options).name} | {
         f"frames_{name}": value for name, value in vars(choice).items()
     }
+    return described | ({"calibrated": True} if options.is_calibrated else {})
 
 
 _RESET_100 = {"session.reset_interval": 100}
@@ -233,6 +236,10 @@ BENCHMARKS: dict[str, Benchmark] = {
         "TUM-dynamics: the camera's path, 90 frames of each sequence",
         _scenes(open_tum_dynamics, most=90, every=3),
         _RESET_100,
+    ),
+    "7scenes": Benchmark(
+        "7-Scenes: depth and the camera's path, every third frame",
+        _scenes(open_seven_scenes, every=3),
     ),
     "sintel": Benchmark(
         "Sintel: depth of all training sequences, the camera's path of 14",

@@ -23,6 +23,7 @@ class CameraPart:
         self._odometry = odometry
         self._predicted: list[np.ndarray] = []
         self._true: list[np.ndarray] = []
+        self._variances: list[tuple[float, float]] = []
         self._focal = RunningMean()
 
     def add(self, view: TrueView, estimate: FrameEstimate) -> None:
@@ -30,6 +31,7 @@ class CameraPart:
         if view.world_from_camera is not None:
             self._predicted.append(estimate.world_from_camera)
             self._true.append(view.world_from_camera)
+            self._variances.append(self._published(estimate))
         if view.intrinsics is not None and estimate.estimated_focal_px > 0:
             self._focal.add(100 * abs(estimate.estimated_source_focal_px / view.intrinsics.fx - 1))
 
@@ -47,19 +49,33 @@ class CameraPart:
         for name in ("ate_m", "rpe_m", "rpe_deg", "drift_m"):
             found[name] = Measure(errors[name], 1)
         if is_moving:
-            found["ate_percent"] = Measure(errors["ate_percent"], 1)
+            for name in ("ate_percent", "ate_rigid_percent"):
+                found[name] = Measure(errors[name], 1)
             if math.isfinite(errors["scale"]):
                 found["camera_scale"] = Measure(errors["scale"], 1)
         return found | self._in_stddev(predicted, true)
 
     def _in_stddev(self, predicted: np.ndarray, true: np.ndarray) -> dict[str, Measure]:
-        """Root mean square errors per axis over the standard deviations that odometry claims."""
+        """Root mean square of errors over the standard deviations that odometry publishes."""
         error = invert(invert(true[:1]) @ true) @ (invert(predicted[:1]) @ predicted)
-        place_m = math.sqrt(float((error[:, :3, 3] ** 2).mean()))
-        turn_rad = math.sqrt(
-            float((Rotation.from_matrix(error[:, :3, :3]).magnitude() ** 2).mean()) / 3
-        )
+        turn_rad = Rotation.from_matrix(error[:, :3, :3]).magnitude()
+        squares = np.stack([(error[:, :3, 3] ** 2).sum(axis=1), turn_rad**2], axis=1)
+        variances = np.array(self._variances)
+        # Where the world begins nothing can be off.
+        is_known = (variances > 0).all(axis=1)
+        if not is_known.any():
+            return {}
+        place, turn = np.sqrt((squares[is_known] / variances[is_known]).mean(axis=0))
         return {
-            "position_in_stddev": Measure(place_m / self._odometry.position_stddev_m, 1),
-            "rotation_in_stddev": Measure(turn_rad / self._odometry.rotation_stddev_rad, 1),
+            "position_in_stddev": Measure(float(place), 1),
+            "rotation_in_stddev": Measure(float(turn), 1),
         }
+
+    def _published(self, estimate: FrameEstimate) -> tuple[float, float]:
+        """Variance of place in square metres, and of rotation, each summed over the axes."""
+        covariance = estimate.camera_covariance
+        if covariance is not None:
+            diagonal = np.diag(covariance)
+            return float(diagonal[:3].sum()), float(diagonal[3:].sum())
+        settings = self._odometry
+        return 3 * settings.position_stddev_m**2, 3 * settings.rotation_stddev_rad**2

@@ -158,6 +158,7 @@ MEASURES: dict[str, MeasureKind] = {
     "depth_scale": MeasureKind("depth scale, true / predicted", "", 3, None, "depth"),
     "ate_m": MeasureKind("ATE", "m", 4, True, "camera"),
     "ate_percent": MeasureKind("ATE / path length", "%", 2, True, "camera", 5),
+    "ate_rigid_percent": MeasureKind("ATE / path length, not scaled", "%", 2, True, "camera"),
     "rpe_m": MeasureKind("RPE translation", "m", 4, True, "camera"),
     "rpe_deg": MeasureKind("RPE rotation", "°", 3, True, "camera"),
     "camera_scale": MeasureKind("path scale, true / predicted", "", 3, None, "camera"),

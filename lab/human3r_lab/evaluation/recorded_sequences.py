@@ -42,6 +42,8 @@ class PublishedSequence:
     resize_to_px: int = 0
     """Long side to which whole images are resized, so that nothing is cropped; 0: the pipeline
     crops as always."""
+    is_calibrated: bool = False
+    """Frames name their camera, where the dataset says it and images are not resized."""
     group: str = ""
 
     @property
@@ -68,7 +70,7 @@ class PublishedSequence:
             image = resized_to_patches(image, self.resize_to_px)
             intrinsics = None
         return TrueView(
-            frame=Frame(image, view.stamp_ns),
+            frame=Frame(image, view.stamp_ns, intrinsics if self.is_calibrated else None),
             intrinsics=intrinsics,
             people=self._people(view),
             depth_m=view.depth_m,

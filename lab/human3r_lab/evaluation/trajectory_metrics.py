@@ -19,6 +19,8 @@ class TrajectoryErrors:
     """Root mean square of the places' distances after the best similarity."""
     ate_percent: float
     """The same in percent of the true path's length; NaN for a camera that stands still."""
+    ate_rigid_percent: float
+    """The same after the best rigid motion, nothing scaled."""
     rpe_m: float
     """Root mean square translation error of one-frame motions, aligned and scaled."""
     rpe_deg: float
@@ -43,6 +45,8 @@ def trajectory_errors(
     length_m = path_length_m(true[:, :3, 3])
     drift = _from_first(predicted)[:, :3, 3] - _from_first(true)[:, :3, 3]
     fit = align_similarity(predicted[:, :3, 3], true[:, :3, 3])
+    rigid = align_similarity(predicted[:, :3, 3], true[:, :3, 3], with_scale=False)
+    off_m = _rms(np.linalg.norm(rigid.apply(predicted[:, :3, 3]) - true[:, :3, 3], axis=-1))
     aligned = predicted
     aligned[:, :3, 3] = fit.apply(predicted[:, :3, 3])
     aligned[:, :3, :3] = fit.rotation @ predicted[:, :3, :3]
@@ -51,6 +55,7 @@ def trajectory_errors(
     return TrajectoryErrors(
         ate_m=ate_m,
         ate_percent=100 * ate_m / length_m if length_m > 0 else float("nan"),
+        ate_rigid_percent=100 * off_m / length_m if length_m > 0 else float("nan"),
         rpe_m=_rms(np.linalg.norm(error[:, :3, 3], axis=-1)),
         rpe_deg=_rms(np.degrees(Rotation.from_matrix(error[:, :3, :3]).magnitude())),
         scale=float(fit.scale) if length_m > 0 else float("nan"),
