@@ -21,8 +21,8 @@ from human3r_lab.datasets.files import read_depth_png, read_rgb, read_rows, requ
 from human3r_lab.datasets.recorded import RecordedSequence, RecordedView
 
 LAYOUT = (
-    "Expected SCENE/seq-*/frame-000000.color.png (or .jpg), .depth.png and .pose.txt of each frame, "
-    "as from https://www.microsoft.com/en-us/research/project/rgb-d-dataset-7-scenes."
+    "Expected SCENE/seq-*/frame-000000.color.png (or .jpg), .depth.png and .pose.txt of each "
+    "frame, as from https://www.microsoft.com/en-us/research/project/rgb-d-dataset-7-scenes."
 )
 _UNITS_PER_M = 1000.0
 _NO_DEPTH = 65535

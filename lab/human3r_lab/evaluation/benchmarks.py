@@ -50,7 +50,7 @@ class BenchmarkOptions:
     size_px: tuple[int, int] = IMAGE_SIZE_PX
     """Width and height of rendered images; those of a folder have their own."""
     is_calibrated: bool = False
-    """Frames name their camera, as a calibrated one does; where whole images are kept as they are."""
+    """Frames name their camera, as a calibrated one does, where images are not resized."""
     num_sequences: int = 0
     """The first so many; of each half, for the synthetic benchmark. 0: all."""
     max_frames: int = 0

@@ -5,7 +5,8 @@ earlier ones that were taken from elsewhere, and depth is adjusted to where they
 (``scene.depth_adjustment``). And the depth so far is carried into the present image, where it is
 averaged with the new one, each as much as it is sure; so depth does not flicker, and what was
 adjusted once stays so while the camera rests. Where the two contradict each other, as where
-something has moved, the new image is believed.
+something has moved, the new image is believed. A whole image that contradicts is of another scale,
+not of another scene: it takes over the scale of what is known.
 
 People move: on them nothing is measured, and their corrections stay where they are in the image.
 """
@@ -47,6 +48,10 @@ _REACH = 2.0
 _MOST_WEIGHT = 6.0
 """Of what was known before, in images."""
 _ROUNDS = 2
+_FIRST_VIEW, _MOST_VIEWS = 0.3, 10.0
+"""What the first image counts as, and how many views the scale of all depth is a mean of."""
+_FEWEST_SHARED = 0.2
+"""Share of the image that has to be known already to take its scale from there."""
 _LARGEST_FOCAL_RATIO = 1.1
 _LONGEST_GAP_S = 5.0
 
@@ -68,6 +73,8 @@ class _Known:
     seen: _Seen
     stamp_ns: int
     log_depth: Float32[np.ndarray, "height width"]
+    network: Float32[np.ndarray, "height width"]
+    """Logarithm of what the network alone says, brought to the scale of the stream."""
     correction: Float32[np.ndarray, "height width"]
     """By which it differs from the network's."""
     weight: Float32[np.ndarray, "height width"]
@@ -85,6 +92,7 @@ class MotionDepth:
         self._seen: deque[_Seen] = deque(maxlen=_MOST_KEPT)
         self._known: _Known | None = None
         self._adjusted_ns: int | None = None
+        self._log_scale, self._num_views = 0.0, _FIRST_VIEW
 
     def apply(self, estimate: FrameEstimate) -> FrameEstimate:
         """The estimate with corrected points; those of an image without depth stay as they are.
@@ -104,14 +112,24 @@ class MotionDepth:
         self._prepare(estimate, seen)
         network = np.log(estimate.depth)
         stddev = _stddev(estimate.confidence)
-        log_depth, weight = self._adjusted(estimate, seen, network, stddev)
+        self._believe_scale(seen, estimate.stamp_ns, network)
+        network += np.float32(self._log_scale)
+        median_m = float(np.exp(np.median(network)))
+        log_depth, weight = self._adjusted(estimate.stamp_ns, seen, network, stddev, median_m)
+        if self._adjusted_ns == estimate.stamp_ns:
+            # Both know the same of the shape of what they see.
+            off = self._scale_off(seen, log_depth, of_network=False)
+            self._log_scale += off
+            network, log_depth = network + np.float32(off), log_depth + np.float32(off)
         if self._known is not None:
             own = (log_depth, weight)
             log_depth, weight = _averaged(
                 self._known, seen, estimate.stamp_ns, network, own, stddev
             )
-        self._known = _Known(seen, estimate.stamp_ns, log_depth, log_depth - network, weight)
-        self._keep(seen, float(np.median(estimate.depth)))
+        self._known = _Known(
+            seen, estimate.stamp_ns, log_depth, network, log_depth - network, weight
+        )
+        self._keep(seen, median_m)
         points = points_along_rays(np.exp(log_depth), estimate.intrinsics)
         estimate.timings_s["motion"] = time.perf_counter() - began_s
         return replace(estimate, points_camera=points)
@@ -135,25 +153,65 @@ class MotionDepth:
                 known,
                 seen=replace(known.seen, camera=seen.camera),
                 log_depth=known.log_depth + np.float32(np.log(ratio)),
+                network=known.network + np.float32(np.log(ratio)),
             )
+
+    def _believe_scale(
+        self, seen: _Seen, stamp_ns: int, network: Float32[np.ndarray, "height width"]
+    ) -> None:
+        """Find by what the network's depth of this image is to be multiplied.
+
+        The network judges the scale of each image anew, and by more than the scene allows. So an
+        image takes its scale from what is known of the same places already, and that of the
+        stream is the mean of what the network says of all views.
+        """
+        known = self._known
+        if known is None:
+            return
+        scaled = network + np.float32(self._log_scale)
+        self._log_scale += self._scale_off(seen, scaled, of_network=True)
+        if self._num_views < 1 or self._is_new(seen, float(np.exp(np.median(scaled)))):
+            anew = min((stamp_ns - known.stamp_ns) * 1e-9 / _ANEW_S, 1.0)
+            self._num_views = min(self._num_views + anew, _MOST_VIEWS)
+            self._log_scale *= 1 - anew / self._num_views
+
+    def _scale_off(
+        self, seen: _Seen, log_depth: Float32[np.ndarray, "height width"], *, of_network: bool
+    ) -> float:
+        """Logarithm of what is known of the same places over this image's depth; 0 where unknown.
+
+        Args:
+            seen: the present image.
+            log_depth: its own, scaled as the last one.
+            of_network: compare with what the network alone said of the last image.
+        """
+        known = self._known
+        if known is None:
+            return 0.0
+        if of_network:
+            known = replace(known, log_depth=known.network)
+        off, weight = _carried(known, seen, log_depth)
+        is_shared = (weight > 0) & ~seen.is_person
+        return float(np.median(off[is_shared])) if is_shared.mean() > _FEWEST_SHARED else 0.0
 
     def _adjusted(
         self,
-        estimate: FrameEstimate,
+        stamp_ns: int,
         seen: _Seen,
         network: Float32[np.ndarray, "height width"],
         stddev: Float32[np.ndarray, "height width"],
+        median_depth_m: float,
     ) -> tuple[Float32[np.ndarray, "height width"], Float32[np.ndarray, "height width"]]:
         """Logarithm of depth and its weight by the features of this image."""
         plain = network, stddev**-2
         last_ns = self._adjusted_ns
-        if last_ns is not None and 0 <= estimate.stamp_ns - last_ns < _ADJUST_EVERY_NS:
+        if last_ns is not None and 0 <= stamp_ns - last_ns < _ADJUST_EVERY_NS:
             return plain
-        others = _others(self._seen, seen, float(np.median(estimate.depth)))
+        others = _others(self._seen, seen, median_depth_m)
         places = _features(seen) if others else np.zeros((0, 2), np.float32)
         if len(places) < _FEWEST_FEATURES:
             return plain
-        self._adjusted_ns = estimate.stamp_ns
+        self._adjusted_ns = stamp_ns
         columns, rows = np.rint(places).astype(int).T
         prior = _prior(places, network[rows, columns], stddev[rows, columns], network.shape[1])
         rays = np.column_stack((places, np.ones(len(places))))
@@ -166,15 +224,21 @@ class MotionDepth:
         correction, explained = (
             _enlarged(x, network.shape) for x in found.at(_grid(network, stddev))
         )
+        # Features say nothing of the scale.
+        correction -= np.median(correction[~seen.is_person]) if not seen.is_person.all() else 0
         return network + correction, stddev**-2 / np.maximum(1 - explained, 1 / _MOST_WEIGHT)
 
     def _keep(self, seen: _Seen, median_depth_m: float) -> None:
         """Keep the image, unless it shows what the last one kept does."""
-        if self._seen:
-            shift, turn = _apart(self._seen[-1], seen)
-            if shift < _NEAR * median_depth_m and turn < _LARGEST_TURN_RAD / 10:
-                return
-        self._seen.append(seen)
+        if self._is_new(seen, median_depth_m):
+            self._seen.append(seen)
+
+    def _is_new(self, seen: _Seen, median_depth_m: float) -> bool:
+        """Whether the camera has moved since the last image that was kept."""
+        if not self._seen:
+            return True
+        shift, turn = _apart(self._seen[-1], seen)
+        return shift >= _NEAR * median_depth_m or turn >= _LARGEST_TURN_RAD / 10
 
 
 def _seen_in(estimate: FrameEstimate) -> _Seen:
