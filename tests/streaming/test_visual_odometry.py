@@ -213,6 +213,27 @@ def test_people_who_walk_do_not_move_the_camera():
     _assert_close(answer.world_from_camera, np.eye(4), 0.02, 0.005)
 
 
+@pytest.mark.parametrize("turn_rad", [0.2, 0.35, -0.45])
+def test_a_camera_that_turned_too_fast_to_be_followed_is_found_by_what_it_sees(turn_rad):
+    """As at a few images per second: the image moves by 40 to 90 of its 224 pixels at once."""
+    odometry = VisualOdometry()
+    odometry.apply(_estimate(np.eye(4)), _CAMERA)
+    true = np.eye(4)
+    true[:3, :3] = Rotation.from_rotvec([0.05, turn_rad, 0.05]).as_matrix()
+    true[:3, 3] = 0.2, 0.05, 0.1
+    found = odometry.apply(_estimate(true, stamp_ns=10**8), _CAMERA)
+    assert found.is_motion_known
+    _assert_close(found.world_from_camera, true, 0.05, 0.02)
+
+
+def test_another_scene_is_not_taken_for_the_same():
+    for seed in range(2, 12):
+        odometry = VisualOdometry()
+        odometry.apply(_estimate(np.eye(4)), _CAMERA)
+        other = _estimate(np.eye(4), _texture(seed), stamp_ns=10**8)
+        assert not odometry.apply(other, _CAMERA).is_motion_known
+
+
 def test_a_covered_lens_is_waited_for():
     odometry = VisualOdometry()
     path = _path(12, 4)

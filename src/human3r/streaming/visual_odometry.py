@@ -6,9 +6,10 @@ which they, as deep as the network saw them first, appear where they are now. Ev
 compared with the key image itself, so that what is lost on the way from image to image does not add
 up; and a camera that stands still stays exactly where it is.
 
-Sources: features, Shi and Tomasi, 1994; following them, Lucas and Kanade, 1981, on pyramids; by
-OpenCV. Covariance of chained poses, Barfoot and Furgale, Associating uncertainty with
-three-dimensional poses, 2014, to first order.
+Sources: features, Shi and Tomasi, 1994; following them, Lucas and Kanade, 1981, on pyramids; those
+that went too far for that are found by their looks, Lowe, 2004; by OpenCV. Covariance of chained
+poses, Barfoot and Furgale, Associating uncertainty with three-dimensional poses, 2014, to
+first order.
 """
 
 from dataclasses import dataclass, field, replace
@@ -31,6 +32,8 @@ _THERE_AND_BACK_PX = 1.0
 """A feature that is followed back to the last image has to arrive where it was."""
 _TIED_PX = 1.5
 """Farther apart, following image by image and from the key image did not find the same feature."""
+_LOOKS_PX, _LIKER_THAN_NEXT = 8, 0.8
+"""Size of what is compared of a corner, and how much liker the best has to be than the second."""
 _KEPT_SHARE = 0.8
 """With fewer of a key image's features left the present image becomes the next key image."""
 _DEPTH_OFF_TOGETHER, _DEPTH_OFF_EVERYWHERE = 0.1, 0.1
@@ -234,24 +237,52 @@ def _follow(
     """
     if len(key.pixels) < FEWEST_FITTING:
         return False
-    pixels, is_found = _followed(key.image, gray, key.pixels)
-    pixels = _tied(key, gray, pixels, is_found)
-    columns, rows = np.round(np.clip(pixels, 0, np.array(gray.shape[::-1]) - 1)).astype(int).T
-    is_found = is_found & (person_probability[rows, columns] <= _PERSON_PROBABILITY)
-    if is_found.sum() < FEWEST_FITTING:
-        return False
-    points, pixels, key_pixels = (
-        key.points_key[is_found],
-        pixels[is_found],
-        key.key_pixels[is_found],
-    )
-    found = find_pose(points, pixels, camera, gray.shape[1], key.key_from_camera)
-    if found is None:
-        return False
-    key.key_from_camera, key.step_covariance = found.key_from_camera, found.covariance
-    key.points_key, key.pixels = points[found.fits], pixels[found.fits]
-    key.key_pixels, key.image = key_pixels[found.fits], gray
-    return True
+    for find in (_followed_on, _found_again):
+        pixels, is_found = find(key, gray)
+        pixels = _tied(key, gray, pixels, is_found)
+        columns, rows = np.round(np.clip(pixels, 0, np.array(gray.shape[::-1]) - 1)).astype(int).T
+        is_found = is_found & (person_probability[rows, columns] <= _PERSON_PROBABILITY)
+        if is_found.sum() < FEWEST_FITTING:
+            continue
+        points, pixels = key.points_key[is_found], pixels[is_found]
+        found = find_pose(points, pixels, camera, gray.shape[1], key.key_from_camera)
+        if found is not None:
+            key.key_from_camera, key.step_covariance = found.key_from_camera, found.covariance
+            key.points_key, key.pixels = points[found.fits], pixels[found.fits]
+            key.key_pixels, key.image = key.key_pixels[is_found][found.fits], gray
+            return True
+    return False
+
+
+def _followed_on(
+    key: _Key, gray: UInt8[np.ndarray, "height width"]
+) -> tuple[Float[np.ndarray, "features 2"], np.ndarray]:
+    """Where features went since the last image, and for which of them that is sure."""
+    return _followed(key.image, gray, key.pixels)
+
+
+def _found_again(
+    key: _Key, gray: UInt8[np.ndarray, "height width"]
+) -> tuple[Float[np.ndarray, "features 2"], np.ndarray]:
+    """Where features are that went farther than they can be followed: corners that look alike."""
+    corners = cv2.goodFeaturesToTrack(gray, 2 * _MOST_FEATURES, 0.01, _APART_PX)
+    if corners is None or len(corners) < FEWEST_FITTING:
+        return key.pixels, np.zeros(len(key.pixels), bool)
+    words, words_now = _looks(key.key_image, key.key_pixels), _looks(gray, corners[:, 0])
+    pixels, is_found = key.pixels.copy(), np.zeros(len(key.pixels), bool)
+    for pair in cv2.BFMatcher().knnMatch(words, words_now, k=2):
+        if len(pair) == 2 and pair[0].distance < _LIKER_THAN_NEXT * pair[1].distance:
+            pixels[pair[0].queryIdx] = corners[pair[0].trainIdx, 0]
+            is_found[pair[0].queryIdx] = True
+    return pixels, is_found
+
+
+def _looks(
+    gray: UInt8[np.ndarray, "height width"], pixels: Float[np.ndarray, "features 2"]
+) -> Float[np.ndarray, "features words"]:
+    """What tells features from each other; cameras hardly turn about their axis in between."""
+    places = [cv2.KeyPoint(float(x), float(y), _LOOKS_PX, 0.0) for x, y in pixels]
+    return cv2.SIFT_create().compute(gray, places)[1]  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def _tied(
