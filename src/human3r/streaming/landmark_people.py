@@ -19,8 +19,7 @@ from human3r.people.finder import FinderOptions, FinderTiming, PeopleFinder
 from human3r.people.fit.close_up_pose import CloseUpPoser
 from human3r.people.fit.fitter import BodyFitter, FittedPerson
 from human3r.people.fit.stature import FloorPlane
-from human3r.people.landmarks import PersonLandmarks
-from human3r.people.masks import person_map
+from human3r.people.landmarks import PersonLandmarks, person_map
 from human3r.types import Frame, FrameEstimate, PersonEstimate
 
 _SCENE_SIGMA, _MEASURED_SIGMA = 0.09, 0.03
