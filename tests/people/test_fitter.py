@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from human3r.errors import InputError, StreamOrderError
-from human3r.people.fit.covariance import CovarianceFactors
 from human3r.people.fit.facing import other_way_round, turn_between
 from human3r.people.fit.fitter import BodyFitter
+from human3r.people.fit.gauss_newton import CovarianceFactors
 from human3r.people.fit.rotations import vectors
 from human3r.people.fit.stature import FloorPlane, LogStature
 from tests.people.posed_landmarks import (

@@ -11,15 +11,16 @@ from human3r.body.base import BodyModel
 from human3r.body.layout import NUM_BETAS, NUM_EXPRESSIONS
 from human3r.errors import InputError, StreamOrderError
 from human3r.people.fit.common_floor import statures_on_common_floor
-from human3r.people.fit.covariance import CovarianceFactors, pose_covariances
 from human3r.people.fit.depth_filter import DepthFilter
 from human3r.people.fit.facing import FacingGuard
 from human3r.people.fit.gauss_newton import (
     Bodies,
+    CovarianceFactors,
     Evidence,
     FitSettings,
     Fitted,
     fit,
+    pose_covariances,
 )
 from human3r.people.fit.identity import Sightings, Whereabouts, assign
 from human3r.people.fit.landmark_body import LandmarkBody, Posed
