@@ -10,7 +10,6 @@ from human3r.body import skeleton
 from human3r.body.base import BodyModel
 from human3r.body.layout import NUM_BETAS, NUM_EXPRESSIONS
 from human3r.errors import InputError, StreamOrderError
-from human3r.people.fit.common_floor import statures_on_common_floor
 from human3r.people.fit.depth_filter import DepthFilter
 from human3r.people.fit.facing import FacingGuard
 from human3r.people.fit.gauss_newton import (
@@ -33,6 +32,7 @@ from human3r.people.fit.stature import (
     LogStature,
     StatureEstimate,
     stature_on_floor,
+    statures_on_common_floor,
 )
 from human3r.people.landmarks import PersonLandmarks
 from human3r.types import BodyParameters, Intrinsics
