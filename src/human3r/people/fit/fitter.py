@@ -23,9 +23,14 @@ from human3r.people.fit.gauss_newton import (
 )
 from human3r.people.fit.identity import Sightings, Whereabouts, assign
 from human3r.people.fit.landmark_body import LandmarkBody, Posed
-from human3r.people.fit.observations import Observations, evidence, expecting, observations
+from human3r.people.fit.observations import (
+    Observations,
+    evidence,
+    expecting,
+    observations,
+    starting_bodies,
+)
 from human3r.people.fit.prior import LandmarkPrior, read_prior
-from human3r.people.fit.start import starting_bodies
 from human3r.people.fit.stature import (
     SEEN_FOOT,
     FloorPlane,
