@@ -10,8 +10,6 @@ from human3r.body import skeleton
 from human3r.body.base import BodyModel
 from human3r.body.layout import NUM_BETAS, NUM_EXPRESSIONS
 from human3r.errors import InputError, StreamOrderError
-from human3r.people.fit.depth_filter import DepthFilter
-from human3r.people.fit.facing import FacingGuard
 from human3r.people.fit.gauss_newton import (
     Bodies,
     CovarianceFactors,
@@ -21,7 +19,6 @@ from human3r.people.fit.gauss_newton import (
     fit,
     pose_covariances,
 )
-from human3r.people.fit.identity import Sightings, Whereabouts, assign
 from human3r.people.fit.landmark_body import LandmarkBody, Posed
 from human3r.people.fit.observations import (
     Observations,
@@ -39,6 +36,7 @@ from human3r.people.fit.stature import (
     stature_on_floor,
     statures_on_common_floor,
 )
+from human3r.people.fit.track import DepthFilter, FacingGuard, Sightings, Whereabouts, assign
 from human3r.people.landmarks import PersonLandmarks
 from human3r.types import BodyParameters, Intrinsics
 

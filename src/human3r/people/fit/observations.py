@@ -8,9 +8,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from human3r.people.fit.facing import other_way_round
 from human3r.people.fit.gauss_newton import Bodies, Evidence
-from human3r.people.fit.landmark_body import LEFT_HIP, NUM_JOINTS, RIGHT_HIP, LandmarkBody
+from human3r.people.fit.landmark_body import LEFT_HIP, NUM_JOINTS, RIGHT_HIP, SWAPPED, LandmarkBody
 from human3r.people.fit.prior import LandmarkPrior
 from human3r.people.fit.rotations import matrices, ray_frames, smallest_turn
 from human3r.people.landmarks import PersonLandmarks
@@ -86,6 +85,21 @@ def observations(people: Sequence[PersonLandmarks]) -> Observations:
     usable &= is_finite[:, [LEFT_HIP, RIGHT_HIP]].all(1)
     rows = np.flatnonzero(usable)
     return Observations(rows, pixels[rows], world[rows], seen[rows], sides[rows])
+
+
+def other_way_round(
+    pixels: np.ndarray, world: np.ndarray, *per_landmark: np.ndarray
+) -> tuple[np.ndarray, ...]:
+    """Landmarks with left and right, and in the world near and far, exchanged.
+
+    Args:
+        pixels: (..., 33, 2).
+        world: (..., 33, 3) metres about the hips; the depth axis is the last one.
+        per_landmark: further arrays (..., 33), such as visibility.
+    """
+    order = list(SWAPPED)
+    mirrored = world[..., order, :] * np.array([1.0, 1.0, -1.0])
+    return pixels[..., order, :], mirrored, *(values[..., order] for values in per_landmark)
 
 
 def evidence(
