@@ -38,10 +38,9 @@ from human3r.scale import MetricScale
 from human3r.scale.people_scale import person_votes
 from human3r.scene.scene_depth import SceneDepth
 from human3r.streaming.content import SamePicture, nothing_seen, shows_scene
-from human3r.streaming.landmark_people import LandmarkPeople
 from human3r.streaming.lookahead import look_ahead
 from human3r.streaming.motion_depth import MotionDepth
-from human3r.streaming.people import StreamPeople
+from human3r.streaming.people import LandmarkPeople, StreamPeople
 from human3r.streaming.session import Prepared, StreamSession
 from human3r.streaming.stream_camera import StreamCamera
 from human3r.streaming.turns import Turns
