@@ -37,13 +37,12 @@ from human3r.model.variants import means
 from human3r.scale import MetricScale
 from human3r.scale.people_scale import person_votes
 from human3r.scene.scene_depth import SceneDepth
-from human3r.streaming.content import SamePicture, nothing_seen, shows_scene
 from human3r.streaming.lookahead import look_ahead
 from human3r.streaming.motion_depth import MotionDepth
 from human3r.streaming.people import LandmarkPeople, StreamPeople
+from human3r.streaming.selection import SamePicture, Turns, nothing_seen, shows_scene
 from human3r.streaming.session import Prepared, StreamSession
 from human3r.streaming.stream_camera import StreamCamera
-from human3r.streaming.turns import Turns
 from human3r.streaming.visual_odometry import VisualOdometry
 from human3r.tracking.covariance_file import find_covariance
 from human3r.tracking.tracks import Tracker
@@ -322,7 +321,7 @@ class Pipeline:
             self._landmarks.compare(self.scale.votes_of(raw), is_measured=False)
 
     def _why_unseen(self, frame: Frame) -> str:
-        """A key of ``content.UNSEEN``; empty for an image from which something is known."""
+        """A key of ``selection.UNSEEN``; empty for an image from which something is known."""
         same_s = self._picture.lasts_s(frame.image, frame.stamp_ns)
         limit_s = self.settings.input.max_frozen_s
         if 0 < limit_s <= same_s:

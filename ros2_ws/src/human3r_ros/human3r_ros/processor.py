@@ -15,7 +15,7 @@ from human3r.config import Settings
 from human3r.errors import Human3RError, InputError, NonFiniteError
 from human3r.io import stream_rules
 from human3r.pipeline import Pipeline
-from human3r.streaming.content import UNSEEN
+from human3r.streaming.selection import UNSEEN
 from human3r.types import Frame, FrameEstimate
 from human3r_ros import convert
 from human3r_ros.faults import FaultCounter, is_fatal, is_out_of_memory
