@@ -25,7 +25,7 @@ from human3r.body.default import default_body_path
 from human3r.checks import check_rgb_image
 from human3r.config import Settings, settings_of
 from human3r.errors import DeviceError, InputError, NonFiniteError, WeightsError
-from human3r.io.image_stamps import ImageStamps
+from human3r.io.stream_rules import ImageStamps
 from human3r.mapping.level import LevelFrame
 from human3r.mapping.points import select_points, select_static_points
 from human3r.model.checkpoint import load_network
