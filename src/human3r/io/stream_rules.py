@@ -27,6 +27,8 @@ _LEAP_NS = 60 * SECOND_NS
 _INTRINSICS_JUMP = 0.05
 """Share of the focal length, and of the image for its centre, by which autofocus and zoom do not
 move from one image to the next. What is smaller is followed within the session."""
+_RATE_SLACK = 0.02
+"""Camera stamps jitter; a 10 Hz limit should not halve a 10 Hz camera."""
 
 _RECEIVE = "set input.stamp to receive (`human3r play --stamp receive`)"
 """What helps against stamps that are none."""
@@ -249,10 +251,6 @@ class StreamRules:
         self._last_ns, self._last_arrival_s = stamp_ns, arrival_s
         self._shape, self._frame_id = shape, shape.frame_id
         return RESET_STREAM_CHANGED if before and _differs(before, shape) else RESET_NONE
-
-
-_RATE_SLACK = 0.02
-"""Camera stamps jitter; a 10 Hz limit should not halve a 10 Hz camera."""
 
 
 class ImageStamps:
