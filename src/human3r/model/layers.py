@@ -1,8 +1,7 @@
 """Building blocks that encoder, decoder and heads share: rotary positions, attention, MLPs, blocks.
 
-Attribute names are those of the published checkpoints, because they are the state-dict keys.
-
-Also which type matrix products of the network are computed in, from one line to another.
+Attribute names are those of the published checkpoints, because they are the state-dict keys. What
+is computed in a short type, and what exactly, is said by ``bulk`` and ``exact``.
 """
 
 from contextlib import AbstractContextManager, nullcontext
