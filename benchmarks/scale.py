@@ -169,7 +169,6 @@ def robot(truth, poses: list[np.ndarray], stamps: list[int], width_px: int) -> S
         pose_at=pose_at,
         depth_at=depth_at,
         camera_height_m=lambda: float(first[2, 3]),
-        up_camera=lambda seen: (first[:3, :3] @ seen[:3, :3])[2],
     )
 
 
@@ -187,7 +186,7 @@ def modes_table(settings: Settings, truth, camera: Intrinsics, body: BodyModel, 
     print("| --- | --- | --- | --- |")
     poses = [view.world_from_camera for view in truth]
     late = len(truth) * 2 // 3
-    for mode in ("network", "people", "camera_height", "depth", "odometry"):
+    for mode in ("network", "people", "camera_height", "depth", "odometry", "fused"):
         # One robot per row: its depth camera's noise is the same for all.
         sources = robot(truth, poses, stamps, camera.width_px)
         made, report = stream_of(settings.replace({"scale.mode": mode}), camera, sources)
@@ -218,12 +217,14 @@ def sources_table(raw, truth) -> None:
         ("odometry", "drives 4 m, drifts by 1 %", drive, 0.01),
         ("odometry", "drives 4 m, drifts by 5 %", drive, 0.05),
         ("odometry", "held in a hand, moves by 8 cm", hand, 0.01),
+        ("fused", "all of these, held in a hand", hand, 0.03),
     ):
         stream = list(in_other_units(raw, truth, poses, noise))
         stamps, width_px = [one.stamp_ns for one in raw], raw[0].geometry.source_width_px
         scale = MetricScale(
             Settings().replace({"scale.mode": mode}),
             robot(truth, poses, stamps, width_px),
+            lambda seen, first=poses[0]: (first[:3, :3] @ seen[:3, :3])[2],
             people_are_metric=True,
         )
         for one in stream:

@@ -606,8 +606,17 @@ class LevelSettings:
 class ScaleSettings:
     mode: str = setting(
         "auto",
-        "Where metres come from. auto: people where they come from landmarks, network otherwise; network: its own belief; fixed: scale.value; camera_height: the camera's height above the floor; people: bodies that are metric already give the scene their scale; odometry: the robot's own motion, from TF; depth: an aligned depth image on topic depth. The last two need the node.",
-        choices=("auto", "network", "fixed", "camera_height", "people", "odometry", "depth"),
+        "Where metres come from. auto: fused where people come from landmarks or scale.camera_height_m is given, network otherwise; network: its own belief; fixed: scale.value; camera_height: the camera's height above the floor; people: bodies that are metric already give the scene their scale; odometry: the robot's own motion, from TF; depth: an aligned depth image on topic depth; fused: all of these that are there, each as far as it can be trusted. odometry and depth need the node.",
+        choices=(
+            "auto",
+            "network",
+            "fixed",
+            "camera_height",
+            "people",
+            "odometry",
+            "depth",
+            "fused",
+        ),
     )
     value: float = setting(
         1.0,
@@ -617,7 +626,7 @@ class ScaleSettings:
     )
     camera_height_m: float = setting(
         0.0,
-        "Height of the camera above the floor, for scale.mode camera_height; 0: the node takes it from TF, above frames.base.",
+        "Height of the camera above the floor, for scale.mode camera_height and fused; 0: the node takes it from TF, above frames.base, for fused above base_footprint only.",
         unit="m",
         low=0,
         high=10,
@@ -819,14 +828,14 @@ class Settings(Declared):
 
     def _check_scale(self) -> None:
         scale = self.scale
-        for name, value, unused, mode in (
-            ("value", scale.value, 1.0, "fixed"),
-            ("camera_height_m", scale.camera_height_m, 0.0, "camera_height"),
+        for name, value, unused, modes in (
+            ("value", scale.value, 1.0, ("fixed",)),
+            ("camera_height_m", scale.camera_height_m, 0.0, ("camera_height", "fused", "auto")),
         ):
-            if value != unused and scale.mode != mode:
+            if value != unused and scale.mode not in modes:
                 raise ConfigError(
                     f"scale.{name} is {value} with scale.mode {scale.mode}, which does not use it. "
-                    f"Set scale.mode to {mode}, or leave scale.{name} at {unused}."
+                    f"Set scale.mode to {modes[0]}, or leave scale.{name} at {unused}."
                 )
 
     def _check_frames(self) -> None:

@@ -103,8 +103,10 @@ class Pipeline:
         if means(settings.scene.source, "monocular", network.config):
             shared = beside._scene if beside else None
             self._scene = shared or SceneDepth(device=network.device)
-        self.scale = MetricScale(settings, people_are_metric=self._landmarks is not None)
         self.level = LevelFrame(settings)
+        self.scale = MetricScale(
+            settings, up_camera=self.level.up_camera, people_are_metric=self._landmarks is not None
+        )
         self.images = ImageStamps()
         follows_features = means(settings.odometry.source, "features", network.config)
         self._odometry = VisualOdometry() if follows_features else None

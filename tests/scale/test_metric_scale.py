@@ -168,7 +168,7 @@ def test_what_can_be_no_scale_is_refused_and_nothing_changes(value):
     ("values", "words"),
     [
         ({"scale.value": 1.2}, r"scale\.mode to fixed"),
-        ({"scale.camera_height_m": 1.2}, r"scale\.mode to camera_height"),
+        ({"scale.mode": "people", "scale.camera_height_m": 1.2}, r"scale\.mode to camera_height"),
         ({"scale.mode": "fixed", "scale.value": 0.001}, r"0\.01 to 100"),
         ({"scale.mode": "camera_height", "scale.camera_height_m": 11.0}, "0 to 10"),
         ({"scale.mode": "guess"}, "one of auto, network"),

@@ -81,6 +81,18 @@ class LevelFrame:
             return self.level_from_world[2, :3]
         return self._gravity.up_world
 
+    def up_camera(
+        self, world_from_camera: Float[np.ndarray, "4 4"]
+    ) -> Float[np.ndarray, "3"] | None:
+        """Unit vector up in a camera's frame; None while it is unknown.
+
+        Where nothing has shown it yet, as the level frame assumes it.
+        """
+        up_world = self.up_world
+        if up_world is None and self.level_from_world is not None:
+            up_world = self.level_from_world[2, :3]
+        return None if up_world is None else world_from_camera[:3, :3].T @ up_world
+
     @property
     def waiting(self) -> str:
         """Why there is no level frame yet; empty when there is."""

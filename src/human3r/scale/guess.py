@@ -13,6 +13,8 @@ _MEDIAN_FROM_MEAN = math.sqrt(math.pi / 2)
 _PLAUSIBLE = (0.2, 5.0)
 """Beyond this something other than the scale is wrong."""
 _MAX_RELATIVE_STDDEV = 0.1
+_FAR_APART = 2.5
+"""Values farther from the weighted median of all, in standard deviations, lose weight."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,8 @@ class Guess:
     samples: int = 0
     trouble: str = ""
     """Why the value must not be used; empty when it may."""
+    sources: tuple[str, ...] = ()
+    """Which sources it is made of, where several are asked."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,26 @@ def robust_middle(values: Sequence[float] | np.ndarray, independent: float | Non
     # brings it back within some percent from four values on.
     spread *= 1.0 + 1.2 / len(sample)
     return Middle(median, _MEDIAN_FROM_MEAN * spread / math.sqrt(count))
+
+
+def combined(middles: Sequence[Middle]) -> Middle:
+    """One value from several, each with its standard deviation.
+
+    Weighted means by inverse variance; those far from the weighted median count less (Huber), and
+    values that contradict each other make the result as uncertain as they differ (Birge's ratio).
+    """
+    values = np.array([one.value for one in middles])
+    weights = np.array([one.stddev for one in middles]) ** -2.0
+    order = np.argsort(values)
+    half = np.searchsorted(np.cumsum(weights[order]), weights.sum() / 2)
+    off = np.abs(values - values[order[min(half, len(values) - 1)]]) * np.sqrt(weights)
+    weights = weights * np.minimum(1.0, _FAR_APART / np.maximum(off, 1e-9))
+    mean = float((weights * values).sum() / weights.sum())
+    variance = 1.0 / weights.sum()
+    if len(values) > 1:
+        chi_square = float((weights * (values - mean) ** 2).sum()) / (len(values) - 1)
+        variance *= max(1.0, chi_square)
+    return Middle(mean, math.sqrt(variance))
 
 
 def judged(value: float, relative_stddev: float, samples: int, what: str, remedy: str) -> Guess:

@@ -1,13 +1,13 @@
 """The factor between network and metres: chosen by ``scale.mode``, the same for all lengths.
 
 A measured factor is followed slowly, so that no person seems to jump, and only when it differs from
-the one in use by more than its own uncertainty. The camera's path is put together from scaled
+the one in use by more than half its own uncertainty. The camera's path is put together from scaled
 steps: whatever the factor does, the world frame stays continuous until the next reset.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from human3r.config import Settings
 from human3r.errors import ConfigError
 from human3r.scale.apply import scaled
 from human3r.scale.depth_scale import DepthScale
+from human3r.scale.fused_scale import FusedScale, ScaleSource
 from human3r.scale.guess import Guess
 from human3r.scale.height_scale import HeightScale
 from human3r.scale.measured_depth import with_measured_depth
@@ -27,23 +28,14 @@ _LOW, _HIGH = 0.01, 100.0
 """As ``scale.value``."""
 _RATE_PER_S = 0.03
 """A person five metres away seems to move by 0.15 m/s while the scale is being corrected."""
-_DEAD_BAND = 0.01
+_DEAD_BAND, _DEAD_STDDEVS = 0.01, 0.5
+"""Differences that are let be: relative, and in standard deviations of what is measured."""
 _ARRIVED = 1e-4
 _LONGEST_STEP_S = 1.0
+_WITH_DEPTH, _WITH_PEOPLE = ("depth", "fused"), ("people", "fused")
+"""Modes that take these for a source."""
 NEEDS_NODE = ("odometry", "depth")
 """Modes that measure with what only a robot has."""
-
-
-class ScaleSource(Protocol):
-    """Something that measures the scale while the stream runs."""
-
-    def update(self, raw: FrameEstimate) -> Guess:
-        """What is known after a frame, whose lengths are in network units."""
-        ...
-
-    def forget(self) -> None:
-        """A new world."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -53,7 +45,7 @@ class ScaleReport:
     value: float
     """Metres per network unit, already applied."""
     source: str
-    """The mode, or ``set_scale``."""
+    """The mode, or ``set_scale``; of ``fused`` what counts now, joined by ``+``."""
     measured: float
     """What the source says; NaN where nothing is measured."""
     relative_stddev: float
@@ -67,8 +59,10 @@ class MetricScale:
     """Scales a stream's estimates.
 
     Args:
-        settings: of these ``scale``, and ``level.pitch_rad`` for the camera's height.
+        settings: of these ``scale``.
         sources: what the surroundings know; the node gives them, a file has none.
+        up_camera: from world_from_camera to the direction (3,) that points up, camera frame; None
+            while it is not known.
         people_are_metric: bodies are in metres by themselves, and keep their size and place.
     """
 
@@ -76,17 +70,21 @@ class MetricScale:
         self,
         settings: Settings,
         sources: ScaleSources | None = None,
+        up_camera: Callable[[np.ndarray], np.ndarray | None] = lambda world_from_camera: None,
         *,
         people_are_metric: bool = False,
     ) -> None:
         if settings.scale.mode == "auto":
-            mode = "people" if people_are_metric else "network"
+            is_known = people_are_metric or settings.scale.camera_height_m > 0
+            mode = "fused" if is_known else "network"
             settings = settings.replace({"scale.mode": mode})
         self.value = settings.scale.value
         self._settings = settings
+        self._up_camera = up_camera
         self._name = settings.scale.mode
         self._people_are_metric = people_are_metric or self._name == "people"
         self._source: ScaleSource | None = None
+        self._people: PeopleScale | None = None
         self._guess = Guess()
         self.use(sources or ScaleSources())
         self._forget_path()
@@ -95,7 +93,9 @@ class MetricScale:
         """Measure with what these sources know, from now on."""
         self._sources = sources
         if self._name != "set_scale":
-            self._source = _source(self._settings, sources)
+            with_people = self._people_are_metric and self._name in _WITH_PEOPLE
+            self._people = PeopleScale() if with_people else None
+            self._source = self._source_of(sources)
             self._guess = Guess()
 
     def fix(self, value: float) -> None:
@@ -106,6 +106,7 @@ class MetricScale:
         """
         check_scale(value)
         self.value, self._name, self._source, self._guess = float(value), "set_scale", None, Guess()
+        self._people = None
 
     def restart(self, *, keep_world: bool, keep_value: bool = True) -> None:
         """A new session: what was measured stays in use until there is something better.
@@ -124,21 +125,21 @@ class MetricScale:
     def apply(self, raw: FrameEstimate) -> FrameEstimate:
         """The estimate in metres; ``raw`` itself where the network's are taken as they are.
 
-        With ``scale.mode`` depth its points are those of the depth camera, as far as it has any.
+        Where a depth camera is a source of scale, points are its own, as far as it has any.
         """
         if self._source is not None and raw.has_scene:
             self._guess = self._source.update(raw)
             self._follow(raw.stamp_ns)
         estimate = self._in_metres(raw)
-        if self._name == "depth" and raw.has_scene and raw.state_updated:
+        if self._name in _WITH_DEPTH and raw.has_scene and raw.state_updated:
             measure = self._sources.depth_at(raw.stamp_ns)
             return estimate if measure is None else with_measured_depth(estimate, measure)
         return estimate
 
     def votes_of(self, raw: FrameEstimate) -> dict[int, float]:
         """``person_votes`` of the frame last given to ``apply``, not looked for a second time."""
-        if isinstance(self._source, PeopleScale) and raw.has_scene:
-            return self._source.last_votes
+        if self._people is not None and raw.has_scene:
+            return self._people.last_votes
         return person_votes(raw)
 
     def _in_metres(self, raw: FrameEstimate) -> FrameEstimate:
@@ -152,18 +153,30 @@ class MetricScale:
         )
 
     def report(self) -> ScaleReport:
-        """The scale in use and what is behind it."""
+        """As it is after the frame last given to ``apply``."""
         is_given = self._name in ("fixed", "set_scale")
         guess = self._guess
         stddev = guess.relative_stddev if math.isfinite(guess.relative_stddev) else math.nan
+        trouble = f"{guess.trouble} The scale stays at {self.value:.3g}." if guess.trouble else ""
+        source = self._name
+        if source == "fused":
+            source, trouble = "+".join(guess.sources) or "network", self._sources.trouble()
         return ScaleReport(
-            self.value,
-            self._name,
-            guess.value,
-            0.0 if is_given else stddev,
-            guess.samples,
-            f"{guess.trouble} The scale stays at {self.value:.3g}." if guess.trouble else "",
+            self.value, source, guess.value, 0.0 if is_given else stddev, guess.samples, trouble
         )
+
+    def _source_of(self, sources: ScaleSources) -> ScaleSource | None:
+        """What measures in the mode; None where nothing does."""
+        given_m = self._settings.scale.camera_height_m
+        height = (lambda: given_m) if given_m > 0 else sources.camera_height_m
+        known: dict[str, ScaleSource] = {
+            "odometry": MotionScale(sources),
+            "depth": DepthScale(sources),
+            "camera_height": HeightScale(height, self._up_camera),
+        }
+        if self._people is not None:
+            known["people"] = self._people
+        return FusedScale(known) if self._name == "fused" else known.get(self._name)
 
     def _forget_path(self) -> None:
         self._there = np.zeros(3)
@@ -179,7 +192,9 @@ class MetricScale:
         if guess.trouble or not math.isfinite(guess.value):
             return
         gap = math.log(guess.value / self.value)
-        if not self._is_moving and abs(gap) <= max(_DEAD_BAND, guess.relative_stddev):
+        if not self._is_moving and abs(gap) <= max(
+            _DEAD_BAND, _DEAD_STDDEVS * guess.relative_stddev
+        ):
             return
         most = _RATE_PER_S * min(max(passed_s, 0.0), _LONGEST_STEP_S)
         step = min(max(gap, -most), most)
@@ -218,22 +233,3 @@ def check_without_node(settings: Settings) -> None:
             "scale.camera_height_m is 0 with scale.mode camera_height; expected the camera's "
             "height above the floor in metres. Measure and set it."
         )
-
-
-def _source(settings: Settings, sources: ScaleSources) -> ScaleSource | None:
-    mode = settings.scale.mode
-    if mode == "odometry":
-        return MotionScale(sources)
-    if mode == "depth":
-        return DepthScale(sources)
-    if mode == "camera_height":
-        given_m = settings.scale.camera_height_m
-        height = (lambda: given_m) if given_m > 0 else sources.camera_height_m
-        return HeightScale(height, sources.up_camera or _up_of_first(settings.level.pitch_rad))
-    return PeopleScale() if mode == "people" else None
-
-
-def _up_of_first(pitch_rad: float):
-    """Up as the session's first camera has it, turned into a later camera."""
-    up_world = np.array([0.0, -math.cos(pitch_rad), -math.sin(pitch_rad)])
-    return lambda world_from_camera: world_from_camera[:3, :3].T @ up_world

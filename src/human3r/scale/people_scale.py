@@ -14,13 +14,11 @@ import cv2
 import numpy as np
 from jaxtyping import Float
 
-from human3r.scale.guess import Guess, Middle, judged, robust_middle
+from human3r.scale.guess import Guess, Middle, combined, judged, robust_middle
 from human3r.types import FrameEstimate
 
 _BODY_STDDEV = 0.065
 """Of a fitted body's depth over its depth, the same in every frame of a person."""
-_FAR_APART = 2.5
-"""Tracks farther from the weighted median of all, in standard deviations, lose their weight."""
 _PERSON_PROBABILITY = 0.5
 _MIN_PIXELS = 20
 _MIN_FRAMES = 5
@@ -104,26 +102,6 @@ def person_votes(raw: FrameEstimate) -> dict[int, float]:
 
 
 _AROUND = np.ones((3, 3), np.uint8)
-
-
-def combined(tracks: list[Middle]) -> Middle:
-    """One value from those of several people, each with its standard deviation.
-
-    Weighted means by inverse variance; those far from the weighted median count less (Huber), and
-    people who contradict each other make the result as uncertain as they differ.
-    """
-    values = np.array([track.value for track in tracks])
-    weights = np.array([track.stddev for track in tracks]) ** -2.0
-    order = np.argsort(values)
-    half = np.searchsorted(np.cumsum(weights[order]), weights.sum() / 2)
-    off = np.abs(values - values[order[min(half, len(values) - 1)]]) * np.sqrt(weights)
-    weights = weights * np.minimum(1.0, _FAR_APART / np.maximum(off, 1e-9))
-    mean = float((weights * values).sum() / weights.sum())
-    variance = 1.0 / weights.sum()
-    if len(values) > 1:
-        chi_square = float((weights * (values - mean) ** 2).sum()) / (len(values) - 1)
-        variance *= max(1.0, chi_square)
-    return Middle(mean, math.sqrt(variance))
 
 
 def _track_middle(votes: deque[tuple[int, float]]) -> Middle:

@@ -30,8 +30,5 @@ class ScaleSources:
     metres (n,) along the optical axis, NaN where there is none. None while no depth has come."""
     camera_height_m: Callable[[], float] = _no_height
     """Height of the camera above the floor by the robot's own model; 0 while it is not known."""
-    up_camera: Callable[[np.ndarray], np.ndarray | None] | None = None
-    """From world_from_camera to the direction (3,) that points up, camera frame; None while it is
-    not known. By default the first camera is level but for ``level.pitch_rad``."""
     trouble: Callable[[], str] = _nothing_wrong
     """Why ``pose_at`` or ``depth_at`` answers None, where that is known."""

@@ -62,7 +62,8 @@ class Inputs:
             group: callback group of the subscriptions.
             queue: takes the images.
             calibrations: takes the calibrations.
-            depths: takes the depth images, where scale.mode asks for them.
+            depths: takes the depth images, where scale.mode asks for them: depth does, and auto and
+                fused do where topic depth is remapped.
             warn: ``ThrottledLog.warn``; takes what is wrong with the publishers.
             topics: images, without the suffix of compressed ones, and calibrations.
         """
@@ -106,8 +107,11 @@ class Inputs:
                 self._info,
             )
             self._calibrations.source = self._camera_info.in_words
-        if settings.scale.mode == "depth":
-            depth_topic = self._depth_topic = self._node.resolve_topic_name("depth")
+        depth_topic = self._node.resolve_topic_name("depth")
+        is_remapped = depth_topic != f"{self._node.get_namespace().rstrip('/')}/depth"
+        mode = settings.scale.mode
+        if mode == "depth" or (mode in ("auto", "fused") and is_remapped):
+            self._depth_topic = depth_topic
             self._subscribe(Image, depth_topic, self._depths.store, qos.image_input(5), raw=False)
 
     def close(self) -> None:

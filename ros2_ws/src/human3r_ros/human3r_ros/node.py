@@ -252,7 +252,7 @@ class Human3RNode(LifecycleNodeMixin, Node):
         self._placement = Placement(
             self._tree, self._outputs, pipeline.level, settings, patience_s=_TF_WAIT_S
         )
-        self._robot = RobotSources(self._tree, self._placement, settings)
+        self._robot = RobotSources(self._tree, settings)
         self._page = self._open_page(pipeline)
         self._processor = self._wait_for(lambda: self._make_processor(pipeline))
         for active, answers in (

@@ -18,7 +18,6 @@ from human3r_ros import convert, transforms
 from human3r_ros.outputs import Outputs
 
 _SECOND_NS = 1_000_000_000
-_NOWHERE = np.full((4, 4), math.nan)
 _LEVEL_SOURCES = {
     "": FrameStatus.LEVEL_NONE,
     "camera": FrameStatus.LEVEL_CAMERA,
@@ -237,11 +236,6 @@ class Placement:
         if self._mode == "anchored" and frame.anchor_from_camera is not None:
             frame.anchor_from_camera()
         return self.waiting
-
-    def level_from_camera(self, world_from_camera: np.ndarray) -> np.ndarray:
-        """The camera's pose in the level frame (4, 4); NaN while that frame is not known."""
-        level_from_world = self._level.level_from_world
-        return _NOWHERE if level_from_world is None else level_from_world @ world_from_camera
 
     def _enter(self, optical: str) -> None:
         """Find the base of this optical frame, if it or the static transforms have changed."""

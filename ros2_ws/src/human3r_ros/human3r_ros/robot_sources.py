@@ -10,7 +10,6 @@ from human3r.config import Settings
 from human3r.scale import ScaleSources
 from human3r.types import Frame
 from human3r_ros import convert
-from human3r_ros.placement import Placement
 from human3r_ros.transforms import FrameTree
 
 _TOLERANCE_NS = 25_000_000
@@ -21,6 +20,8 @@ _LONG_SIDE = 128
 _TYPES = {"16UC1": ("u2", 0.001), "mono16": ("u2", 0.001), "32FC1": ("f4", 1.0)}
 """Encoding to number type and metres per unit (REP 118)."""
 _SHAPE_TOLERANCE = 0.02
+_ON_FLOOR = "base_footprint"
+"""REP 120."""
 _READABLE = "sensor_msgs/msg/Image"
 COMPRESSED_SUFFIXES = ("/compressedDepth", "/compressed", "/zstd")
 """What image_transport appends to the name of a topic for images that cannot be read here."""
@@ -161,18 +162,17 @@ class RobotSources:
         depths: what has come on topic depth.
     """
 
-    def __init__(self, tree: FrameTree, placement: Placement, settings: Settings) -> None:
-        """Nothing is known before the first ``see``.
+    def __init__(self, tree: FrameTree, settings: Settings) -> None:
+        """Nothing is known before the first ``update``.
 
         Args:
             tree: what is heard on TF.
-            placement: knows where up is.
             settings: names of the robot's frames, and the largest image.
         """
         self._tree = tree
-        self._placement = placement
         self.depths = DepthImages(settings.input.max_pixels)
         self._frames = settings.frames
+        self._mode = settings.scale.mode
         self._optical = ""
         self._source_size = (1, 1)
         self._raw_from_image: Callable[[np.ndarray], np.ndarray] | None = None
@@ -190,9 +190,12 @@ class RobotSources:
             pose_at=self._pose_at,
             depth_at=self._depth_at,
             camera_height_m=self._camera_height_m,
-            up_camera=self._up_camera,
-            trouble=lambda: self.depths.refusal or self._lookup_reason,
+            trouble=self._trouble,
         )
+
+    def _trouble(self) -> str:
+        is_wanted = self._mode == "odometry"
+        return self.depths.refusal or (self._lookup_reason if is_wanted else "")
 
     def _pose_at(self, stamp_ns: int) -> np.ndarray | None:
         found = self._tree.lookup(self._frames.anchor, self._optical, stamp_ns)
@@ -212,13 +215,12 @@ class RobotSources:
 
     def _camera_height_m(self) -> float:
         chain = self._tree.static_ancestors(self._optical)
-        base = self._frames.base or chain[-1]
+        if self._mode == "camera_height":
+            base = self._frames.base or chain[-1]
+        else:
+            # Nobody said that the robot's frames stand on the floor: only this one does by name.
+            base = next((name for name in chain if name.endswith(_ON_FLOOR)), "")
         if base == self._optical or base not in chain:
             return 0.0
         base_from_camera = np.linalg.inv(self._tree.camera_from_base(self._optical, base))
         return float(base_from_camera[2, 3])
-
-    def _up_camera(self, world_from_camera: np.ndarray) -> np.ndarray | None:
-        level_from_camera = self._placement.level_from_camera(world_from_camera)
-        up = level_from_camera[2, :3]
-        return up if np.isfinite(up).all() else None

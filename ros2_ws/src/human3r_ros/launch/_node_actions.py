@@ -88,7 +88,7 @@ def node_arguments(*, tf_mode: str, level_source: str = "") -> list[DeclareLaunc
             choices=["", *FLAGS],
             description="Read CompressedImage; empty: input.transport of the parameter file.",
         ),
-        text("depth", "depth", "Depth images aligned with image; read with scale.mode depth."),
+        text("depth", "depth", "Depth images aligned with image; named here, they give metres."),
         text("params_file", [share, "/config/human3r.yaml"], "Parameter file."),
         DeclareLaunchArgument(
             "tf_mode",

@@ -256,7 +256,9 @@ def restart(bench, depths, name, value):
     assert change(Transition.TRANSITION_CONFIGURE, 60.0)
     assert change(Transition.TRANSITION_ACTIVATE, 20.0)
     wait_until(lambda: bench.images.get_subscription_count() > 0, 20, "image subscription")
-    wait_until(lambda: depths.get_subscription_count() == (value == "depth"), 20, "depth")
+    wait_until(
+        lambda: depths.get_subscription_count() == (value in ("depth", "fused")), 20, "depth"
+    )
 
 
 def test_a_robot_that_moves_is_compared_and_one_that_stands_changes_nothing(bench, depths):
@@ -287,6 +289,30 @@ def test_a_robot_that_moves_is_compared_and_one_that_stands_changes_nothing(benc
         assert bench.process().scale == 1.0
     finally:
         bench.node.destroy_publisher(sender)
+
+
+def test_a_depth_camera_is_fused_without_being_asked_for(bench, depths):
+    """Topic depth is remapped, so whoever started the node wants it used."""
+    restart(bench, depths, "scale.mode", "fused")
+    stamp_ns, values = bench.now_ns() - 300 * SECOND_NS, []
+    for _ in range(12):
+        stamp_ns += SECOND_NS
+        status = bench.status_of(bench.send(stamp_ns=stamp_ns))
+        values.append(status.scale)
+        depth_of(depths, bench.message("depth", stamp_ns), LARGER / status.scale)
+    assert values[0] == 1.0
+    assert values[-1] == pytest.approx(LARGER, rel=0.02), status.message
+    assert "scale" not in status.message
+    stamp_ns = bench.send()
+    bench.status_of(stamp_ns)
+    raw = bench.message("depth", stamp_ns)
+    refused = until(
+        bench,
+        lambda: depth_of(depths, raw, 1.0, "depth_optical"),
+        lambda s: "'depth_optical'" in s.message,
+        frames=3,
+    )
+    assert refused.outcome == FrameStatus.PROCESSED
 
 
 def say_where(bench, sender, stamp_ns, odom_from_camera):

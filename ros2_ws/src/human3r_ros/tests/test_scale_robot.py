@@ -1,20 +1,15 @@
 """What the robot's TF and the lens say about metres, without a node."""
 
-import math
-
 import numpy as np
 import pytest
 from geometry_msgs.msg import Quaternion, Transform, TransformStamped, Vector3
 from human3r_ros import convert
-from human3r_ros.placement import Placement
 from human3r_ros.robot_sources import RobotSources
 from human3r_ros.transforms import FrameTree, needs_tf
 from tf2_msgs.msg import TFMessage
 
 from human3r.config import Settings
-from human3r.mapping.level import LevelFrame
 from human3r.types import Frame
-from ros2_ws.src.human3r_ros.tests.outlet import Outlet
 from ros2_ws.src.human3r_ros.tests.test_scale_depth_images import depth_message
 
 STAMP = 5_000_000_000
@@ -34,10 +29,7 @@ class Robot:
     def __init__(self, **values):
         self.settings = Settings().replace(values)
         self.tree = FrameTree()
-        placement = Placement(
-            self.tree, Outlet(is_listening=False), LevelFrame(self.settings), self.settings
-        )
-        self.robot = RobotSources(self.tree, placement, self.settings)
+        self.robot = RobotSources(self.tree, self.settings)
         self.update()
         self.sources = self.robot.sources()
 
@@ -55,8 +47,11 @@ class Robot:
         )
 
 
+HEIGHT = {"scale.mode": "camera_height"}
+
+
 def test_the_height_is_that_above_the_base_of_the_robot():
-    robot = Robot()
+    robot = Robot(**HEIGHT)
     assert robot.sources.camera_height_m() == 0.0
     robot.mount()
     assert robot.sources.camera_height_m() == pytest.approx(1.0)
@@ -64,9 +59,17 @@ def test_the_height_is_that_above_the_base_of_the_robot():
 
 @pytest.mark.parametrize(("base", "height_m"), [("base_link", 0.9), ("somewhere", 0.0)])
 def test_the_named_base_counts(base, height_m):
-    robot = Robot(**{"frames.base": base})
+    robot = Robot(**HEIGHT, **{"frames.base": base})
     robot.mount()
     assert robot.sources.camera_height_m() == pytest.approx(height_m)
+
+
+def test_unasked_only_a_footprint_counts_as_standing_on_the_floor():
+    robot = Robot(**{"frames.base": "base_link"})
+    robot.hear(edge("base_link", "cam", z=0.9, rotation=LOOKS_AHEAD))
+    assert robot.sources.camera_height_m() == 0.0
+    robot.hear(edge("base_footprint", "base_link", z=0.1))
+    assert robot.sources.camera_height_m() == pytest.approx(1.0)
 
 
 def test_the_robots_pose_is_that_of_the_camera_at_the_stamp():
@@ -81,19 +84,11 @@ def test_the_robots_pose_is_that_of_the_camera_at_the_stamp():
 
 
 def test_a_missing_pose_is_explained_with_both_frames():
-    robot = Robot(**{"frames.anchor": "odom_combined"})
+    robot = Robot(**{"scale.mode": "odometry", "frames.anchor": "odom_combined"})
     robot.mount()
     assert robot.sources.pose_at(STAMP) is None
     assert "'odom_combined'" in robot.sources.trouble()
     assert "'cam'" in robot.sources.trouble()
-
-
-def test_up_is_that_of_the_level_frame():
-    robot = Robot(**{"level.pitch_rad": 0.3})
-    up = robot.sources.up_camera(np.eye(4))
-    assert up == pytest.approx([0.0, -math.cos(0.3), -math.sin(0.3)])
-    waiting = Robot(**{"level.source": "tf"})
-    assert waiting.sources.up_camera(np.eye(4)) is None
 
 
 def test_depth_is_looked_up_where_the_lens_put_it():

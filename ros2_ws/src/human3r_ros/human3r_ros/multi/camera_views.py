@@ -231,7 +231,7 @@ class _Camera:
         self._log = ThrottledLog(lambda text: node.get_logger().warning(f"camera {name}: {text}"))
         self.outputs = Outputs(node, settings, self._log.warn, name)  # pyright: ignore[reportArgumentType]
         self._placement = _UprightPlacement(name, fused, self.outputs, pipeline.level, settings)
-        self._robot = RobotSources(fused.tree, self._placement, settings)
+        self._robot = RobotSources(fused.tree, settings)
         self._inputs: Inputs | None = None
         self._opened_s = self._busy_s = 0.0
         self._taken_ns = 0
