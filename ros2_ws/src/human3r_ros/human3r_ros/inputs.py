@@ -42,6 +42,11 @@ _RAW_ADVICE = (
 _MOST_TOPICS = 5
 
 
+def names_depth(node: Node) -> bool:
+    """Whether whoever started the node says where depth comes from, by remapping topic depth."""
+    return node.resolve_topic_name("depth") != f"{node.get_namespace().rstrip('/')}/depth"
+
+
 class Inputs:
     """Callbacks that only store: bytes of images, and the latest calibrations."""
 
@@ -62,8 +67,8 @@ class Inputs:
             group: callback group of the subscriptions.
             queue: takes the images.
             calibrations: takes the calibrations.
-            depths: takes the depth images, where scale.mode asks for them: depth does, and auto and
-                fused do where topic depth is remapped.
+            depths: takes the depth images, where scale.mode asks for them: depth does, and fused
+                where ``names_depth``.
             warn: ``ThrottledLog.warn``; takes what is wrong with the publishers.
             topics: images, without the suffix of compressed ones, and calibrations.
         """
@@ -108,9 +113,8 @@ class Inputs:
             )
             self._calibrations.source = self._camera_info.in_words
         depth_topic = self._node.resolve_topic_name("depth")
-        is_remapped = depth_topic != f"{self._node.get_namespace().rstrip('/')}/depth"
         mode = settings.scale.mode
-        if mode == "depth" or (mode in ("auto", "fused") and is_remapped):
+        if mode == "depth" or (mode == "fused" and names_depth(self._node)):
             self._depth_topic = depth_topic
             self._subscribe(Image, depth_topic, self._depths.store, qos.image_input(5), raw=False)
 

@@ -27,7 +27,7 @@ from human3r.tracking.tracks import Tracker
 from human3r_ros import convert, parameters, qos, transforms
 from human3r_ros.diagnostics.publisher import Diagnostics, NodeView
 from human3r_ros.faults import UNDER_WAY, give_up, run_transition
-from human3r_ros.inputs import Inputs, StandingInputs
+from human3r_ros.inputs import Inputs, StandingInputs, names_depth
 from human3r_ros.outputs import Outputs
 from human3r_ros.placement import Placement
 from human3r_ros.robot_sources import RobotSources
@@ -175,6 +175,8 @@ class Human3RNode(LifecycleNodeMixin, Node):
         return _LAST_FRAME_S if self._interrupted else _IN_FLIGHT_S
 
     def _take_settings(self, settings: Settings) -> None:
+        if settings.scale.mode == "auto" and names_depth(self):
+            settings = settings.replace({"scale.mode": "fused"})
         # One assignment: the worker sees the old settings or the new ones.
         self._settings = settings
 
@@ -238,8 +240,8 @@ class Human3RNode(LifecycleNodeMixin, Node):
 
     def _configure(self) -> None:
         start_s = time.monotonic()
-        settings = parameters.read(self, Settings())
-        self._settings, self._is_unconfigured = settings, False
+        self._take_settings(parameters.read(self, Settings()))
+        settings, self._is_unconfigured = self._settings, False
         self._tree = transforms.FrameTree()
         self._standing_inputs = StandingInputs(
             self, self._tick_group, self._tree, self._calibrations

@@ -257,7 +257,7 @@ def restart(bench, depths, name, value):
     assert change(Transition.TRANSITION_ACTIVATE, 20.0)
     wait_until(lambda: bench.images.get_subscription_count() > 0, 20, "image subscription")
     wait_until(
-        lambda: depths.get_subscription_count() == (value in ("depth", "fused")), 20, "depth"
+        lambda: depths.get_subscription_count() == (value in ("depth", "auto")), 20, "depth"
     )
 
 
@@ -293,7 +293,7 @@ def test_a_robot_that_moves_is_compared_and_one_that_stands_changes_nothing(benc
 
 def test_a_depth_camera_is_fused_without_being_asked_for(bench, depths):
     """Topic depth is remapped, so whoever started the node wants it used."""
-    restart(bench, depths, "scale.mode", "fused")
+    restart(bench, depths, "scale.mode", "auto")
     stamp_ns, values = bench.now_ns() - 300 * SECOND_NS, []
     for _ in range(12):
         stamp_ns += SECOND_NS
