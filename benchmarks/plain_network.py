@@ -17,11 +17,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from human3r.geometry.rigid import pose_from_raw
+from human3r.model.decoder import POSE_POSITION
 from human3r.model.encoder import DINO_PATCH_PX
 from human3r.model.heads import points_from_raw
 from human3r.model.human_tokens import choose_peaks, keep_peaks, locate_people, probability
 from human3r.model.network import Human3R, NetworkOutput
-from human3r.model.positions import POSE_POSITION
 
 _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 _DINO_GRID = 37

@@ -19,11 +19,11 @@ from torch import Tensor
 
 from human3r.geometry.camera import estimate_focal
 from human3r.geometry.rigid import expand_length
+from human3r.model.decoder import patch_positions
 from human3r.model.heads import Fusion, HumanHead, confidence_from_raw, points_from_raw
 from human3r.model.human_tokens import picture_rows, unfold_mask
 from human3r.model.layers import DecoderBlock, RotaryTable
 from human3r.model.network import Human3R
-from human3r.model.positions import patch_positions
 from human3r.model.variants import VARIANTS
 from human3r.tracking.association import log_transport
 

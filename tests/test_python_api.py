@@ -13,7 +13,7 @@ from human3r.config import PeopleSettings
 from human3r.demo_clip import demo_clip_path
 from human3r.errors import ConfigError, Human3RError, InputError
 from human3r.io import open_source
-from human3r.io.image_stamps import ImageStamps
+from human3r.io.stream_rules import ImageStamps
 
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
 

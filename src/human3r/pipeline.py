@@ -25,7 +25,7 @@ from human3r.body.default import default_body_path
 from human3r.checks import check_rgb_image
 from human3r.config import Settings, settings_of
 from human3r.errors import DeviceError, InputError, NonFiniteError, WeightsError
-from human3r.io.image_stamps import ImageStamps
+from human3r.io.stream_rules import ImageStamps
 from human3r.mapping.level import LevelFrame
 from human3r.mapping.points import select_points, select_static_points
 from human3r.model.checkpoint import load_network
@@ -37,14 +37,12 @@ from human3r.model.variants import means
 from human3r.scale import MetricScale
 from human3r.scale.people_scale import person_votes
 from human3r.scene.scene_depth import SceneDepth
-from human3r.streaming.content import SamePicture, nothing_seen, shows_scene
-from human3r.streaming.landmark_people import LandmarkPeople
 from human3r.streaming.lookahead import look_ahead
 from human3r.streaming.motion_depth import MotionDepth
-from human3r.streaming.people import StreamPeople
+from human3r.streaming.people import LandmarkPeople, StreamPeople
+from human3r.streaming.selection import SamePicture, Turns, nothing_seen, shows_scene
 from human3r.streaming.session import Prepared, StreamSession
 from human3r.streaming.stream_camera import StreamCamera
-from human3r.streaming.turns import Turns
 from human3r.streaming.visual_odometry import VisualOdometry
 from human3r.tracking.covariance_file import find_covariance
 from human3r.tracking.tracks import Tracker
@@ -325,7 +323,7 @@ class Pipeline:
             self._landmarks.compare(self.scale.votes_of(raw), is_measured=False)
 
     def _why_unseen(self, frame: Frame) -> str:
-        """A key of ``content.UNSEEN``; empty for an image from which something is known."""
+        """A key of ``selection.UNSEEN``; empty for an image from which something is known."""
         same_s = self._picture.lasts_s(frame.image, frame.stamp_ns)
         limit_s = self.settings.input.max_frozen_s
         if 0 < limit_s <= same_s:

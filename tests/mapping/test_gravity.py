@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from human3r.config import Settings
-from human3r.mapping.gravity import GravityFinder, surface_normals, up_from_normals
-from human3r.mapping.level import LevelFrame
+from human3r.mapping.level import GravityFinder, LevelFrame, surface_normals, up_from_normals
 from human3r.types import FrameEstimate, ImageGeometry, Intrinsics
 
 WIDTH, HEIGHT, FOCAL_PX = 96, 72, 80.0

@@ -8,9 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from human3r.people.fit.common_floor import statures_on_common_floor
 from human3r.people.fit.fitter import BodyFitter
-from human3r.people.fit.stature import ADULTS, LogStature
+from human3r.people.fit.stature import ADULTS, LogStature, statures_on_common_floor
 from tests.people.posed_landmarks import (
     CAMERA,
     body_model,

@@ -17,9 +17,8 @@ from human3r.people.fit.gauss_newton import (
     fit,
     normal_equations,
 )
-from human3r.people.fit.observations import evidence, observations
+from human3r.people.fit.observations import evidence, observations, starting_bodies
 from human3r.people.fit.rotations import matrices, vector_slopes, vectors
-from human3r.people.fit.start import starting_bodies
 from tests.people.posed_landmarks import (
     CAMERA,
     body_model,

@@ -12,8 +12,7 @@ from safetensors.torch import save_file
 from human3r.demo_clip import demo_clip_path
 from human3r.errors import InputError, ShapeError, WeightsError
 from human3r.io import open_source
-from human3r.scene.depth_network import DepthNetwork
-from human3r.scene.focal_network import FocalNetwork
+from human3r.scene.networks import DepthNetwork, FocalNetwork
 from human3r.scene.scene_depth import (
     FOCAL_FORMAT,
     FORMAT,

@@ -5,7 +5,7 @@ import pytest
 
 from human3r.config import Settings
 from human3r.pipeline import Pipeline
-from human3r.streaming.content import SamePicture, shows_scene
+from human3r.streaming.selection import SamePicture, shows_scene
 from human3r.types import Frame, Intrinsics
 
 RNG = np.random.default_rng(0)

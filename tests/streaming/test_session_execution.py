@@ -9,7 +9,7 @@ from human3r.errors import WeightsError
 from human3r.model.execution import Runner
 from human3r.pipeline import Pipeline
 from human3r.streaming import session as session_module
-from human3r.streaming.download import download
+from human3r.streaming.preprocess import download
 from human3r.streaming.session import StreamSession
 from tests.model.little_network import make_little_network
 

@@ -208,7 +208,7 @@ def dump(
 def _view_arrays(view: "View", frame_number: int) -> "dict[str, np.ndarray]":
     import numpy as np
 
-    from human3r.streaming.download import to_numpy
+    from human3r.streaming.preprocess import to_numpy
 
     output = view.output
     assert output.points_world is not None, "the world head was asked for"
@@ -233,7 +233,7 @@ def _view_arrays(view: "View", frame_number: int) -> "dict[str, np.ndarray]":
 
 
 def _people_arrays(view: "View") -> "dict[str, np.ndarray]":
-    from human3r.streaming.download import to_numpy
+    from human3r.streaming.preprocess import to_numpy
 
     people, found = view.output.people, view.output.detections
     return {
@@ -250,7 +250,7 @@ def _people_arrays(view: "View") -> "dict[str, np.ndarray]":
 def _mesh_arrays(mesh: "BodyMesh | None", body_model: "BodyModel") -> "dict[str, np.ndarray]":
     import numpy as np
 
-    from human3r.streaming.download import to_numpy
+    from human3r.streaming.preprocess import to_numpy
 
     if mesh is None:
         sizes = {"joints": len(body_model.joint_names), "vertices": body_model.num_vertices}

@@ -8,7 +8,7 @@ import numpy as np
 from human3r.checks import check_rgb_image
 from human3r.errors import InputError
 from human3r.io.frame_source import FrameSource, Selection
-from human3r.io.image_stamps import ImageStamps
+from human3r.io.stream_rules import ImageStamps
 from human3r.types import Frame
 
 

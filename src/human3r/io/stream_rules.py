@@ -2,14 +2,19 @@
 
 The node and every offline source follow it. Only stamps decide, so a replay decides as the live run
 did. The time of arrival is used for one thing, telling apart two cameras that publish at once.
+Images that come without a stamp get one.
 """
 
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from human3r.camera.calibration import bad_frame_name, is_frame_name
+from human3r.checks import check_rgb_image
 from human3r.config import Settings
 from human3r.errors import InputError
+from human3r.types import Frame
 
 SECOND_NS = 1_000_000_000
 _TWO_CAMERAS_S = 2.0
@@ -22,6 +27,8 @@ _LEAP_NS = 60 * SECOND_NS
 _INTRINSICS_JUMP = 0.05
 """Share of the focal length, and of the image for its centre, by which autofocus and zoom do not
 move from one image to the next. What is smaller is followed within the session."""
+_RATE_SLACK = 0.02
+"""Camera stamps jitter; a 10 Hz limit should not halve a 10 Hz camera."""
 
 _RECEIVE = "set input.stamp to receive (`human3r play --stamp receive`)"
 """What helps against stamps that are none."""
@@ -29,6 +36,8 @@ _RECEIVE = "set input.stamp to receive (`human3r play --stamp receive`)"
 # Reset reasons, numbered as in human3r_msgs/FrameStatus.
 RESET_NONE, RESET_ACTIVATED, RESET_SERVICE, RESET_TIME_JUMP = 0, 1, 2, 3
 RESET_STREAM_CHANGED, RESET_GAP, RESET_INTERVAL, RESET_FAULT = 4, 5, 6, 7
+
+_DEFAULT_RATE_HZ = 30.0
 
 
 def is_stamp(stamp_ns: int) -> bool:
@@ -244,8 +253,43 @@ class StreamRules:
         return RESET_STREAM_CHANGED if before and _differs(before, shape) else RESET_NONE
 
 
-_RATE_SLACK = 0.02
-"""Camera stamps jitter; a 10 Hz limit should not halve a 10 Hz camera."""
+class ImageStamps:
+    """Makes frames of plain images, as if a camera took them at a constant rate.
+
+    Attributes:
+        rate_hz: of that camera; velocities and what is forgotten after seconds depend on it.
+    """
+
+    def __init__(self, rate_hz: float = _DEFAULT_RATE_HZ) -> None:
+        """The first image has stamp 0."""
+        self.rate_hz = rate_hz
+        self._next_ns = 0
+
+    def frame_of(self, given: Frame | np.ndarray) -> Frame:
+        """The frame itself, or an image as a frame one period after the last one.
+
+        Raises:
+            InputError: neither a frame nor an image, or a rate that is not positive.
+        """
+        if isinstance(given, Frame):
+            # A frame that was looked at ahead comes a second time, after its successor.
+            self._next_ns = max(self._next_ns, int(given.stamp_ns) + self._period_ns())
+            return given
+        if not isinstance(given, np.ndarray):
+            raise InputError(
+                f"frame is {_name_of(type(given))}; expected a Frame "
+                "or an image: a NumPy array (height, width, 3), uint8, RGB. Files are opened by "
+                "human3r.run or human3r.io.open_source; other images become arrays with "
+                "numpy.asarray(image.convert('RGB')) or tensor.cpu().numpy()."
+            )
+        frame = Frame(check_rgb_image(given), self._next_ns)
+        self._next_ns += self._period_ns()
+        return frame
+
+    def _period_ns(self) -> int:
+        if not (isinstance(self.rate_hz, (int, float)) and 0 < self.rate_hz < 1e6):
+            raise InputError(f"rate_hz is {self.rate_hz!r}; expected frames per second above 0.")
+        return round(1e9 / self.rate_hz)
 
 
 def _seconds(stamp_ns: int) -> str:
@@ -269,3 +313,9 @@ def _differs(before: StreamShape, now: StreamShape) -> bool:
         abs(a - b) > _INTRINSICS_JUMP * max(side, 1.0)
         for a, b, side in zip(before.focal_px, now.focal_px, sides, strict=True)
     )
+
+
+def _name_of(kind: type) -> str:
+    """As a person would write it: torch.Tensor, str."""
+    module = kind.__module__.partition(".")[0]
+    return kind.__qualname__ if module == "builtins" else f"{module}.{kind.__qualname__}"

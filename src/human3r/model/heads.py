@@ -9,9 +9,8 @@ from torch import Tensor, nn
 
 from human3r.geometry.rigid import expand_length
 from human3r.geometry.rotation import matrix_from_6d
-from human3r.model.autocast import exact
 from human3r.model.encoder import DINO_PATCH_PX
-from human3r.model.layers import Mlp, RotaryTable, SelfAttention, layer_norm
+from human3r.model.layers import Mlp, RotaryTable, SelfAttention, exact, layer_norm
 from human3r.model.variants import NetworkConfig
 
 NUM_ROTATIONS = 53

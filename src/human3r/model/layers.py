@@ -1,8 +1,10 @@
 """Building blocks that encoder, decoder and heads share: rotary positions, attention, MLPs, blocks.
 
-Attribute names are those of the published checkpoints, because they are the state-dict keys.
+Attribute names are those of the published checkpoints, because they are the state-dict keys. What
+is computed in a short type, and what exactly, is said by ``bulk`` and ``exact``.
 """
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -229,6 +231,16 @@ class DecoderBlock(nn.Module):
             self.norm2(x), self.norm_y(y), x_positions, y_positions, mean_logits, y_mask
         )
         return x + self.mlp(self.norm3(x))
+
+
+def bulk(device: torch.device, dtype: torch.dtype) -> AbstractContextManager:
+    """Products of matrices in ``dtype`` from here on."""
+    return nullcontext() if dtype == torch.float32 else torch.autocast(device.type, dtype)
+
+
+def exact(device: torch.device) -> AbstractContextManager:
+    """Everything in the type of its arguments from here on."""
+    return torch.autocast(device.type, enabled=False)
 
 
 def _merge_heads(x: Tensor) -> Tensor:

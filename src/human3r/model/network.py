@@ -14,8 +14,7 @@ from torch import Tensor, nn
 
 from human3r.errors import ConfigError, ShapeError
 from human3r.geometry.rigid import pose_from_raw
-from human3r.model.autocast import bulk, exact
-from human3r.model.decoder import PoseRetriever, decode
+from human3r.model.decoder import PoseRetriever, SizeConstants, decode
 from human3r.model.encoder import HumanBackbone, PatchEmbed, beside, image_blocks, run_blocks
 from human3r.model.heads import DownstreamHead, People, points_from_raw
 from human3r.model.human_tokens import (
@@ -29,8 +28,7 @@ from human3r.model.human_tokens import (
     probability,
     unfold_mask,
 )
-from human3r.model.layers import DecoderBlock, layer_norm
-from human3r.model.positions import SizeConstants
+from human3r.model.layers import DecoderBlock, bulk, exact, layer_norm
 from human3r.model.variants import DINO_SIZES, NetworkConfig
 
 OPTIONAL_OUTPUTS = frozenset({"world", "rgb", "mask"})

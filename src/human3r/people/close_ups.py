@@ -18,9 +18,8 @@ from human3r.errors import WeightsError
 from human3r.people import faces, hands
 from human3r.people.faces import FaceLandmarker, FaceLandmarks
 from human3r.people.hands import HandLandmarker, HandLandmarks
-from human3r.people.landmarker import crop
-from human3r.people.landmarks import PersonLandmarks, Region
-from human3r.people.regions import is_usable
+from human3r.people.landmarks import PersonLandmarks, crop
+from human3r.people.regions import Region, is_usable
 
 _MIN_SCORE = 0.5
 _MIN_OWN_SIDE = 0.2

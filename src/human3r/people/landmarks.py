@@ -1,8 +1,22 @@
-"""What the landmark networks say about one person in one image."""
+"""What the landmark network of MediaPipe Pose says about whoever fills a region of an image.
 
+The network looks at a crop of 256x256 pixels and answers with 39 points (33 landmarks, then
+auxiliary ones, of which the first two say where the person's circle is), each as x, y and depth in
+pixels of the crop with logits of visibility and presence; the same points in metres about the
+hips; a score that a person is there; maps of where each point is; and a mask of the person.
+"""
+
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+import cv2
 import numpy as np
+import torch
+
+from human3r.people.graph import KNOWN_NETWORKS, load_network
+from human3r.people.regions import Region, camera_axes, region_of_circle
+from human3r.types import ImageGeometry
 
 NUM_LANDMARKS = 33
 LANDMARK_NAMES = (
@@ -42,38 +56,15 @@ LANDMARK_NAMES = (
 )
 """Names of the landmarks, in order; left and right are the person's own."""
 
-
-@dataclass(frozen=True)
-class Region:
-    """A rotated square of the image that one person fills."""
-
-    centre: np.ndarray
-    """(2,) x and y in source image pixels, whole numbers at pixel centres."""
-    side: float
-    """Length of a side, source image pixels."""
-    angle: float
-    """Radians by which the person's up leans clockwise in the image; 0: upright."""
-
-    def image_from_crop(self, size: int) -> np.ndarray:
-        """(2, 3) affine map from pixels of a ``size`` x ``size`` crop to image pixels."""
-        scale = self.side / size
-        cos, sin = scale * np.cos(self.angle), scale * np.sin(self.angle)
-        linear = np.array([[cos, -sin], [sin, cos]])
-        offset = self.centre - linear @ np.full(2, (size - 1) / 2)
-        return np.column_stack([linear, offset])
-
-    def image_points(self, points_px: np.ndarray, size: int) -> np.ndarray:
-        """(..., 2) source image pixels of points (..., 2) in a ``size`` x ``size`` crop."""
-        matrix = self.image_from_crop(size)
-        return points_px @ matrix[:, :2].T + matrix[:, 2]
-
-
-def camera_axes(points: np.ndarray, region: Region) -> np.ndarray:
-    """Points (..., 3) in the axes of a region's crop, turned into those of the camera."""
-    cos, sin = np.cos(region.angle), np.sin(region.angle)
-    turned = points.copy()
-    turned[..., :2] = turned[..., :2] @ np.array([[cos, sin], [-sin, cos]])
-    return turned
+CROP_PX = 256
+NETWORKS = tuple(name for name in KNOWN_NETWORKS if name.startswith("pose_landmark_"))
+_POINTS = 39
+_CIRCLE_CENTRE, _CIRCLE_END = 33, 34
+_HEAT_WINDOW = 7
+"""Cells along a side of the part of a point's map in which it is refined."""
+_MIN_HEAT = 0.5
+_LANDMARKS, _SCORE, _MASK, _HEAT, _WORLD = range(5)
+"""Numbers of the network's results."""
 
 
 @dataclass(frozen=True)
@@ -102,3 +93,167 @@ class PersonLandmarks:
     """(256, 256) float32 probability that a pixel of the crop shows the person, or not asked."""
     track: int
     """Number of the tracked region, stable from image to image; -1: new."""
+
+
+class Landmarker:
+    """Runs the landmark network over regions of one image, all in one batch.
+
+    Args:
+        path: converted weights of one of ``NETWORKS``.
+        device: where the network runs.
+    """
+
+    def __init__(self, path: str | Path, device: str | torch.device = "cpu") -> None:
+        self._network = load_network(path, *NETWORKS).to(device)
+        self._device = torch.device(device)
+
+    def __call__(
+        self, crops: np.ndarray, regions: Sequence[Region], with_masks: bool = False
+    ) -> list[PersonLandmarks]:
+        """Landmarks per region, whether a person is there (``score``) or not; ``track`` is -1.
+
+        Args:
+            crops: (n, 256, 256, 3) RGB, uint8, see ``crop``.
+            regions: what they show.
+            with_masks: whether to make masks, which takes a fifth of the time.
+        """
+        if not regions:
+            return []
+        wanted = (_LANDMARKS, _SCORE, _HEAT, _WORLD) + (_MASK,) * with_masks
+        with torch.inference_mode():
+            batch = torch.from_numpy(crops).to(self._device).permute(0, 3, 1, 2).float() / 255
+            marks, scores, heat, world, *mask = self._network(batch, wanted)
+            masks = mask[0][:, 0].sigmoid().cpu().numpy() if mask else [None] * len(regions)
+            heat = heat.cpu().numpy()
+            marks = marks.cpu().double().numpy().reshape(-1, _POINTS, 5)
+            world = world.cpu().double().numpy().reshape(-1, _POINTS, 3)
+            scores = scores[:, 0].cpu().numpy()
+        marks[..., :2] = _refined(marks[..., :2], heat)
+        return [
+            _person(marks[k], float(scores[k]), world[k], masks[k], region)
+            for k, region in enumerate(regions)
+        ]
+
+
+def crop(image: np.ndarray, region: Region, size_px: int = CROP_PX) -> np.ndarray:
+    """(size_px, size_px, 3) what a region shows, upright; black outside the image.
+
+    Args:
+        image: (height, width, 3) RGB, uint8.
+        region: a usable one, see ``is_usable``.
+        size_px: of a side of the crop.
+    """
+    height, width = image.shape[:2]
+    matrix = region.image_from_crop(size_px)
+    step = max(1, int(region.side / size_px))  # larger steps of the warp would skip pixels
+    corners = matrix @ np.array([[0, 0, size_px, size_px], [0, size_px, 0, size_px], [1] * 4])
+    low = np.clip(np.floor(corners.min(1)) - 2, 0, [width, height]).astype(int)
+    high = np.clip(np.ceil(corners.max(1)) + 2 + step, 0, [width, height]).astype(int)
+    size = (high - low) // step
+    if size.min() < 1:
+        return np.zeros((size_px, size_px, 3), np.uint8)
+    end = low + size * step
+    part = image[low[1] : end[1], low[0] : end[0]]
+    if step > 1:
+        part = cv2.resize(part, tuple(map(int, size)), interpolation=cv2.INTER_AREA)
+    matrix = (matrix - [[0, 0, low[0]], [0, 0, low[1]]]) / step
+    matrix[:, 2] -= (step - 1) / (2 * step)  # pixel centres stay pixel centres
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return cv2.warpAffine(part, matrix, (size_px, size_px), flags=flags)
+
+
+def person_map(people: Iterable[PersonLandmarks], geometry: ImageGeometry) -> np.ndarray:
+    """Probability that a pixel of the network image shows any of the people.
+
+    Args:
+        people: with masks; those without are left out.
+        geometry: what source pixels became; its source is the image the people were found in.
+
+    Returns:
+        (height_px, width_px) float32, 0..1.
+    """
+    total = np.zeros((geometry.height_px, geometry.width_px), np.float32)
+    offset, one = geometry.network_from_source(np.array([[0.0, 0.0], [1.0, 1.0]]))
+    network_from_source = np.column_stack([np.diag(one - offset), offset])
+    for person in people:
+        if person.mask is not None:
+            source_from_crop = np.vstack([person.region.image_from_crop(CROP_PX), [0, 0, 1]])
+            _paste(total, person.mask, network_from_source @ source_from_crop)
+    return total
+
+
+def _refined(points_px: np.ndarray, heat: np.ndarray) -> np.ndarray:
+    """Points moved to the centre of mass of their maps, where those are sure.
+
+    Args:
+        points_px: (n, 39, 2) x, y in pixels of the crop.
+        heat: (n, 39, rows, columns) logits.
+    """
+    half, size = _HEAT_WINDOW // 2, heat.shape[-1]
+    scaled = points_px * (size / CROP_PX)
+    inside = ((scaled > -1) & (scaled < size)).all(-1)
+    cell = np.clip(np.trunc(scaled), 0, size - 1).astype(int)
+    steps = np.arange(-half, half + 1)
+    x, y = cell[..., 0, None] + steps, cell[..., 1, None] + steps
+    x_in, y_in = (x >= 0) & (x < size), (y >= 0) & (y < size)
+    person, point = np.ogrid[: len(heat), : heat.shape[1]]
+    rows, columns = np.clip(y, 0, size - 1)[..., None], np.clip(x, 0, size - 1)[..., None, :]
+    logits = heat[person[..., None, None], point[..., None, None], rows, columns]
+    weights = _sigmoid(logits) * (y_in[..., None] & x_in[..., None, :])
+    sure = inside & (weights.max((-2, -1)) >= _MIN_HEAT)
+    total = np.maximum(weights.sum((-2, -1)), 1e-9)
+    mean_x = (weights.sum(-2) * x).sum(-1) / total
+    mean_y = (weights.sum(-1) * y).sum(-1) / total
+    mean = np.stack([mean_x, mean_y], -1) * (CROP_PX / size)
+    return np.where(sure[..., None], mean, points_px)
+
+
+def _person(
+    marks: np.ndarray,
+    score: float,
+    world: np.ndarray,
+    mask: np.ndarray | None,
+    region: Region,
+) -> PersonLandmarks:
+    """One person's landmarks in the image and in camera axes."""
+    pixels = region.image_points(marks[:, :2], CROP_PX)
+    own = marks[:NUM_LANDMARKS]
+    return PersonLandmarks(
+        score=score,
+        detection_score=0.0,
+        pixels=pixels[:NUM_LANDMARKS],
+        depth_px=own[:, 2] * (region.side / CROP_PX),
+        visibility=_sigmoid(own[:, 3]),
+        presence=_sigmoid(own[:, 4]),
+        world=camera_axes(world[:NUM_LANDMARKS], region),
+        region=region,
+        next_region=region_of_circle(pixels[_CIRCLE_CENTRE], pixels[_CIRCLE_END]),
+        mask=mask,
+        track=-1,
+    )
+
+
+def _sigmoid(logits: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-np.clip(logits, -50, 50)))
+
+
+def _paste(total: np.ndarray, mask: np.ndarray, target_from_crop: np.ndarray) -> None:
+    """Raise the map to what one mask says; touches the pixels under the mask only."""
+    edge = CROP_PX - 1
+    corners = target_from_crop @ np.array([[0, 0, edge, edge], [0, edge, 0, edge], [1] * 4])
+    limit = total.shape[::-1]
+    low = np.clip(np.floor(corners.min(1)), 0, limit).astype(int)
+    high = np.clip(np.ceil(corners.max(1)) + 1, 0, limit).astype(int)
+    size = high - low
+    if size.min() < 1:
+        return
+    matrix = target_from_crop - [[0, 0, low[0]], [0, 0, low[1]]]
+    shrink = int(1 / max(np.sqrt(abs(np.linalg.det(matrix[:, :2]))), 1 / CROP_PX))
+    step = 1 << max(shrink, 1).bit_length() - 1  # a divisor of the crop's side
+    if step > 1:  # the warp alone would skip pixels of the mask
+        mask = cv2.resize(mask, (CROP_PX // step,) * 2, interpolation=cv2.INTER_AREA)
+        scaled = np.array([[step, 0, (step - 1) / 2], [0, step, (step - 1) / 2], [0, 0, 1]])
+        matrix = matrix @ scaled
+    pasted = cv2.warpAffine(mask, matrix, tuple(map(int, size)), flags=cv2.INTER_LINEAR)
+    part = total[low[1] : high[1], low[0] : high[0]]
+    np.maximum(part, pasted, out=part)

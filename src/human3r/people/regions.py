@@ -6,8 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from human3r.people.landmarks import Region
-
 REGION_SCALE = 1.25
 """Side of a region over the diameter of the circle about the hips that reaches above the head."""
 
@@ -17,6 +15,39 @@ _LOG_SIZE = 0.34
 """And of the logarithm of its size: a person comes nearer by a third, not twice as near."""
 _SAME, _MOST_SHIFT = 7.5, 0.5
 """Squared standard deviations, and the shift, beyond which it is another person."""
+
+
+@dataclass(frozen=True)
+class Region:
+    """A rotated square of the image that one person fills."""
+
+    centre: np.ndarray
+    """(2,) x and y in source image pixels, whole numbers at pixel centres."""
+    side: float
+    """Length of a side, source image pixels."""
+    angle: float
+    """Radians by which the person's up leans clockwise in the image; 0: upright."""
+
+    def image_from_crop(self, size: int) -> np.ndarray:
+        """(2, 3) affine map from pixels of a ``size`` x ``size`` crop to image pixels."""
+        scale = self.side / size
+        cos, sin = scale * np.cos(self.angle), scale * np.sin(self.angle)
+        linear = np.array([[cos, -sin], [sin, cos]])
+        offset = self.centre - linear @ np.full(2, (size - 1) / 2)
+        return np.column_stack([linear, offset])
+
+    def image_points(self, points_px: np.ndarray, size: int) -> np.ndarray:
+        """(..., 2) source image pixels of points (..., 2) in a ``size`` x ``size`` crop."""
+        matrix = self.image_from_crop(size)
+        return points_px @ matrix[:, :2].T + matrix[:, 2]
+
+
+def camera_axes(points: np.ndarray, region: Region) -> np.ndarray:
+    """Points (..., 3) in the axes of a region's crop, turned into those of the camera."""
+    cos, sin = np.cos(region.angle), np.sin(region.angle)
+    turned = points.copy()
+    turned[..., :2] = turned[..., :2] @ np.array([[cos, sin], [-sin, cos]])
+    return turned
 
 
 @dataclass(frozen=True)

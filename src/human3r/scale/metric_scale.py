@@ -225,8 +225,8 @@ def check_without_node(settings: Settings) -> None:
     if scale.mode in NEEDS_NODE:
         raise ConfigError(
             f"scale.mode is {scale.mode}, which measures with what the ROS node hears; expected "
-            "fused, network, fixed, people or camera_height for a file. Choose one, or play the recording "
-            "to the node."
+            "fused, network, fixed, people or camera_height for a file. Choose one, or play the "
+            "recording to the node."
         )
     if scale.mode == "camera_height" and scale.camera_height_m <= 0:
         raise ConfigError(

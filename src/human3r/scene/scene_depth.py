@@ -17,8 +17,7 @@ from jaxtyping import Float
 from human3r.atomic import sha256_of
 from human3r.checks import check_rgb_image
 from human3r.errors import InputError, WeightsError
-from human3r.scene.depth_network import STRIDE, DepthNetwork, pixel_rays
-from human3r.scene.focal_network import FocalNetwork
+from human3r.scene.networks import STRIDE, DepthNetwork, FocalNetwork, pixel_rays
 from human3r.types import FrameEstimate, Intrinsics
 
 FORMAT = "human3r-scene-depth-1"

@@ -1,4 +1,6 @@
-"""From a camera image to the network's two images, and back from the square one."""
+"""From a camera image to the network's two images, and back: out of the square, onto the host."""
+
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -91,20 +93,6 @@ def normalise(
 ) -> Float[Tensor, "1 3 height width"]:
     """8-bit RGB as [-1, 1] on the device; the bytes travel, not the floats."""
     return _normalised(_upload(image, device))
-
-
-def _upload(image: np.ndarray, device: torch.device | str) -> Tensor:
-    if torch.device(device).type != "cuda":
-        # torch refuses memory that must not be written to.
-        return torch.from_numpy(np.require(image, requirements="CW")).to(device)  # pyright: ignore[reportArgumentType, reportCallIssue]
-    # Straight into pinned memory: only from there the copy runs beside the host.
-    pinned = torch.empty(image.shape, dtype=torch.uint8, pin_memory=True)
-    pinned.numpy()[...] = image
-    return pinned.to(device, non_blocking=True)
-
-
-def _normalised(pixels: Tensor) -> Tensor:
-    return (pixels.permute(2, 0, 1)[None].float() / 255 - 0.5) / 0.5
 
 
 def pad_to_square(
@@ -203,5 +191,46 @@ def resize_and_crop_on_device(
     return resized[top : top + geometry.height_px, left : left + geometry.width_px], geometry
 
 
+def download(tensors: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
+    """Each tensor as a contiguous array; all of them on one device.
+
+    From a CUDA device every copy is queued, then the host waits once. On the CPU nothing is copied
+    that lies in one piece.
+    """
+    host = {name: _begin(tensor.detach()) for name, tensor in tensors.items()}
+    device = next((tensor.device for tensor in tensors.values()), None)
+    if device is not None and device.type == "cuda":
+        torch.cuda.current_stream(device).synchronize()
+    # Not ``ascontiguousarray``, which gives a lone number an axis.
+    return {name: np.require(tensor.numpy(), requirements="C") for name, tensor in host.items()}
+
+
+def to_numpy(tensor: Tensor) -> np.ndarray:
+    """One tensor as a contiguous array on the host."""
+    return download({"it": tensor})["it"]
+
+
+def _upload(image: np.ndarray, device: torch.device | str) -> Tensor:
+    if torch.device(device).type != "cuda":
+        # torch refuses memory that must not be written to.
+        return torch.from_numpy(np.require(image, requirements="CW")).to(device)  # pyright: ignore[reportArgumentType, reportCallIssue]
+    # Straight into pinned memory: only from there the copy runs beside the host.
+    pinned = torch.empty(image.shape, dtype=torch.uint8, pin_memory=True)
+    pinned.numpy()[...] = image
+    return pinned.to(device, non_blocking=True)
+
+
+def _normalised(pixels: Tensor) -> Tensor:
+    return (pixels.permute(2, 0, 1)[None].float() / 255 - 0.5) / 0.5
+
+
 def _human_image(pixels: Tensor, side_px: int | None) -> Tensor | None:
     return None if side_px is None else pad_to_square(pixels, side_px)
+
+
+def _begin(tensor: Tensor) -> Tensor:
+    if tensor.device.type != "cuda":
+        return tensor.cpu()
+    # Only pinned memory is written without the host waiting.
+    pinned = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
+    return pinned.copy_(tensor, non_blocking=True)

@@ -19,13 +19,14 @@ from human3r.geometry.rigid import chain, matrix_from_pose
 from human3r.model.execution import Runner
 from human3r.model.network import Encoded, Human3R, NetworkOutput
 from human3r.model.variants import means
-from human3r.streaming.download import download, to_numpy
 from human3r.streaming.preprocess import (
     crop_from_square,
+    download,
     prepare,
     prepare_on_device,
     resize_and_crop,
     resize_and_crop_on_device,
+    to_numpy,
 )
 from human3r.streaming.state import RecurrentState, StreamState
 from human3r.tracking.association import TrackMemory, associate, forget

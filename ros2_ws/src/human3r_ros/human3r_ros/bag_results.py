@@ -19,9 +19,9 @@ from human3r.pipeline import Pipeline
 from human3r.types import Frame, FrameEstimate
 from human3r_ros import convert
 from human3r_ros.bag_file import BagFile
-from human3r_ros.frame_publisher import FramePublisher
 from human3r_ros.outputs import TOPICS, is_offered
 from human3r_ros.placement import Placement
+from human3r_ros.processor import FramePublisher
 from human3r_ros.qos import TF_INPUT
 from human3r_ros.status import FrameReport
 from human3r_ros.transforms import FrameTree

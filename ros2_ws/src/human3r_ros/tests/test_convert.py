@@ -4,7 +4,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from human3r_ros import bodies, convert
+from human3r_ros import convert
 from scipy.spatial.transform import Rotation
 
 from human3r.body import load_body_model
@@ -129,7 +129,7 @@ def test_quaternions_are_scipys_also_at_half_turns():
     turns = Rotation.concatenate(
         [Rotation.from_rotvec(np.concatenate(nearly)), Rotation.random(200, random_state=5)]
     )
-    found = bodies.quaternions_xyzw(turns.as_matrix().astype(np.float32))
+    found = convert.quaternions_xyzw(turns.as_matrix().astype(np.float32))
     assert np.allclose(np.linalg.norm(found, axis=1), 1.0, atol=1e-12)
     assert (found[:, 3] >= 0.0).all()
     # At a half turn both signs are right.
@@ -171,7 +171,7 @@ def test_the_box_in_the_image_holds_every_bent_vertex(context, body_model):
 
     person = make_person(body_model, depth_m=6.0)
     message = human(tracked(person), 1.7, dataclasses.replace(context, raw_from_image=bend))
-    pixels = bend(bodies.project(person.vertices_camera, CAMERA))
+    pixels = bend(convert.project(person.vertices_camera, CAMERA))
     expected = [*pixels.min(axis=0), *pixels.max(axis=0)]
     assert np.allclose(message.box_pixels, expected, atol=1e-3)
     assert not message.truncated

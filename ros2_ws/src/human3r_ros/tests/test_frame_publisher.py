@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from human3r_ros import convert
-from human3r_ros.frame_publisher import FramePublisher
 from human3r_ros.placement import Placement
+from human3r_ros.processor import FramePublisher
 from human3r_ros.transforms import FrameTree
 from rclpy.serialization import serialize_message
 

@@ -10,29 +10,33 @@ from human3r.body import skeleton
 from human3r.body.base import BodyModel
 from human3r.body.layout import NUM_BETAS, NUM_EXPRESSIONS
 from human3r.errors import InputError, StreamOrderError
-from human3r.people.fit.common_floor import statures_on_common_floor
-from human3r.people.fit.covariance import CovarianceFactors, pose_covariances
-from human3r.people.fit.depth_filter import DepthFilter
-from human3r.people.fit.facing import FacingGuard
 from human3r.people.fit.gauss_newton import (
     Bodies,
+    CovarianceFactors,
     Evidence,
     FitSettings,
     Fitted,
     fit,
+    pose_covariances,
 )
-from human3r.people.fit.identity import Sightings, Whereabouts, assign
 from human3r.people.fit.landmark_body import LandmarkBody, Posed
-from human3r.people.fit.observations import Observations, evidence, expecting, observations
+from human3r.people.fit.observations import (
+    Observations,
+    evidence,
+    expecting,
+    observations,
+    starting_bodies,
+)
 from human3r.people.fit.prior import LandmarkPrior, read_prior
-from human3r.people.fit.start import starting_bodies
 from human3r.people.fit.stature import (
     SEEN_FOOT,
     FloorPlane,
     LogStature,
     StatureEstimate,
     stature_on_floor,
+    statures_on_common_floor,
 )
+from human3r.people.fit.track import DepthFilter, FacingGuard, Sightings, Whereabouts, assign
 from human3r.people.landmarks import PersonLandmarks
 from human3r.types import BodyParameters, Intrinsics
 

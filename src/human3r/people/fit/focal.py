@@ -14,9 +14,8 @@ import numpy as np
 
 from human3r.people.fit.gauss_newton import Evidence, FitSettings, fit
 from human3r.people.fit.landmark_body import LandmarkBody
-from human3r.people.fit.observations import evidence, observations
+from human3r.people.fit.observations import evidence, observations, starting_bodies
 from human3r.people.fit.prior import LandmarkPrior
-from human3r.people.fit.start import starting_bodies
 from human3r.people.landmarks import PersonLandmarks
 from human3r.types import Intrinsics
 

@@ -2,14 +2,21 @@
 
 A picture alone knows proportions but not size: a small person near by looks like a tall one far
 off. So depth is as good as stature is known, and stature, which does not change, is worth
-remembering. Sources are the feet on a floor whose place is known, measured depth, a configured
-value, and what is known of adults and children.
+remembering. Sources are the feet on a floor whose place is known, the feet of the others, measured
+depth, a configured value, and what is known of adults and children.
+
+Statures from each other: people in one image mostly stand on one floor. Where up is known, the drop
+of the ray to someone's feet is proportional to their stature, and the same floor is under all of
+them: who would stand high above the floor of the others is smaller. One person alone learns
+nothing.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from jaxtyping import Bool, Float
 
 LEAST_DROP = 0.08
 """Of a ray to a foot towards the floor, as a share of its length: flatter ones say nothing."""
@@ -31,6 +38,19 @@ _FLOOR_SHARE = 0.02
 """Never believe a sum of measurements more exactly than this."""
 _GATE_SIGMAS = 3.0
 _LOG_RANGE = (math.log(0.5), math.log(2.6))
+
+_COMMON_FOOT_SIGMA_M = 0.05
+"""Of the lower foot's place along gravity: its own error, and feet that step."""
+_UP_SIGMA_RAD = 0.045
+"""Of up as the scene's surfaces say it, about each level axis."""
+_HEIGHT_SIGMA_M = 3.0
+"""Of the camera above the floor, before anyone is seen."""
+_ROUNDS, _FREEDOM = 4, 4.0
+"""Of the reweighting, and degrees of freedom of Student's distribution over statures."""
+_SMALLEST = 0.3
+"""Of a stature over the expected one."""
+_MIN_NEWS = 0.05
+"""Of the precision of a stature: less from the others is no news."""
 
 
 @dataclass(frozen=True)
@@ -182,36 +202,6 @@ class StatureEstimate:
         return min(1.0, max(0.0, (stamp_ns - last) * 1e-9 / _CORRELATION_S))
 
 
-def _summed_up(guesses: list[_Guess]) -> LogStature:
-    """Mean of the likelier kind of person, and deviation of all about it."""
-    best = max(guesses, key=lambda guess: guess.share)
-    variance = sum(
-        guess.share * (guess.variance + (guess.mean - best.mean) ** 2) for guess in guesses
-    )
-    return LogStature(best.mean, math.sqrt(max(variance, _FLOOR_SHARE**2)))
-
-
-def _sharpened(
-    guesses: list[_Guess], mean: float, variance: float, wrong_share: float = 0.0
-) -> list[_Guess]:
-    """The mixture after a measurement, which with some probability is of nothing at all."""
-    anywhere = wrong_share / (_LOG_RANGE[1] - _LOG_RANGE[0])
-    sharpened = []
-    for guess in guesses:
-        total = guess.variance + variance
-        away = (mean - guess.mean) ** 2 / total
-        right = (1 - wrong_share) * math.exp(-away / 2) / math.sqrt(2 * math.pi * total)
-        likelihood = max(right + anywhere, 1e-12)
-        gain = guess.variance / total * min(1.0, right / likelihood)
-        left = max(guess.variance * (1 - gain), _FLOOR_SHARE**2 / 4)
-        share = guess.share * likelihood
-        sharpened.append(_Guess(share, guess.mean + gain * (mean - guess.mean), left))
-    total_share = sum(guess.share for guess in sharpened)
-    for guess in sharpened:
-        guess.share = max(guess.share / total_share, 1e-6)
-    return sharpened
-
-
 def stature_on_floor(
     soles: np.ndarray, weights: np.ndarray, stature_m: float, floor: FloorPlane
 ) -> LogStature | None:
@@ -244,3 +234,102 @@ def stature_on_floor(
     level = math.sqrt(max(length**2 - drop**2, 0.0))
     sigma = math.hypot(_FOOT_SIGMA_M, floor.height_sigma_m, floor.up_sigma_rad * level) / drop
     return LogStature(math.log(stature_m * factor), sigma)
+
+
+def statures_on_common_floor(
+    feet: Float[np.ndarray, "people 3"],
+    is_seen: Bool[np.ndarray, " people"],
+    statures_m: Float[np.ndarray, " people"],
+    known: Sequence[LogStature],
+    up_camera: Float[np.ndarray, "3"],
+) -> dict[int, LogStature]:
+    """What the feet of the others say about each one's stature.
+
+    The height of the floor, a small tilt of it and all statures are one normal distribution, in
+    which each foot is a measurement; what is known of the person asked about is taken out of the
+    answer (the message of belief propagation from the floor to a stature).
+
+    Args:
+        feet: camera frame, metres: the lowest point of the sole, of bodies fitted with
+            ``statures_m``. A body k times as tall has it k times as far.
+        is_seen: whose feet the image shows.
+        statures_m: of the fitted bodies.
+        known: of each person, without this source.
+        up_camera: unit vector against gravity, about.
+
+    Returns:
+        By index; people of whom the others say nothing new are left out.
+    """
+    drops = -(feet @ up_camera)
+    usable = is_seen & (drops > LEAST_DROP * np.linalg.norm(feet, axis=1))
+    people = np.flatnonzero(usable)
+    if len(people) < 2:
+        return {}
+    means = np.array([known[int(person)].mean for person in people])
+    sigmas = np.array([known[int(person)].sigma for person in people])
+    # Feet where they are with the stature that is known best.
+    at_m = feet[people] * (np.exp(means) / statures_m[people])[:, None]
+    shifts, news = _news(at_m, sigmas, up_camera)
+    return {
+        int(people[i]): LogStature(
+            float(means[i] + np.log1p(shifts[i])), float(news[i] ** -0.5 / (1 + shifts[i]))
+        )
+        for i in np.flatnonzero(news > _MIN_NEWS / sigmas**2)
+    }
+
+
+def _summed_up(guesses: list[_Guess]) -> LogStature:
+    """Mean of the likelier kind of person, and deviation of all about it."""
+    best = max(guesses, key=lambda guess: guess.share)
+    variance = sum(
+        guess.share * (guess.variance + (guess.mean - best.mean) ** 2) for guess in guesses
+    )
+    return LogStature(best.mean, math.sqrt(max(variance, _FLOOR_SHARE**2)))
+
+
+def _sharpened(
+    guesses: list[_Guess], mean: float, variance: float, wrong_share: float = 0.0
+) -> list[_Guess]:
+    """The mixture after a measurement, which with some probability is of nothing at all."""
+    anywhere = wrong_share / (_LOG_RANGE[1] - _LOG_RANGE[0])
+    sharpened = []
+    for guess in guesses:
+        total = guess.variance + variance
+        away = (mean - guess.mean) ** 2 / total
+        right = (1 - wrong_share) * math.exp(-away / 2) / math.sqrt(2 * math.pi * total)
+        likelihood = max(right + anywhere, 1e-12)
+        gain = guess.variance / total * min(1.0, right / likelihood)
+        left = max(guess.variance * (1 - gain), _FLOOR_SHARE**2 / 4)
+        share = guess.share * likelihood
+        sharpened.append(_Guess(share, guess.mean + gain * (mean - guess.mean), left))
+    total_share = sum(guess.share for guess in sharpened)
+    for guess in sharpened:
+        guess.share = max(guess.share / total_share, 1e-6)
+    return sharpened
+
+
+def _news(
+    feet: np.ndarray, sigmas: np.ndarray, up_camera: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """How much larger each person is by the others' feet, relative, and how precise that is."""
+    drops_m = -(feet @ up_camera)
+    # Unknowns: height of the camera, two tilts, and how much larger each person is.
+    level = feet @ _level_axes(up_camera).T
+    rows = np.concatenate([np.ones((len(feet), 1)), level, -np.diag(drops_m)], 1)
+    larger = np.zeros(len(feet))
+    for _ in range(_ROUNDS):
+        # Student's distribution: a child among adults does not lift the floor of all.
+        spread = sigmas**2 * (_FREEDOM + (larger / sigmas) ** 2) / (_FREEDOM + 1)
+        prior = np.concatenate([[_HEIGHT_SIGMA_M**2], [_UP_SIGMA_RAD**2] * 2, spread])
+        covariance = np.linalg.inv(rows.T @ rows / _COMMON_FOOT_SIGMA_M**2 + np.diag(1 / prior))
+        larger = (covariance @ (rows.T @ drops_m) / _COMMON_FOOT_SIGMA_M**2)[3:]
+    own_precision = 1 / np.diag(covariance)[3:]  # pyright: ignore[reportPossiblyUnboundVariable]
+    news = np.maximum(own_precision - 1 / spread, 1e-9)  # pyright: ignore[reportPossiblyUnboundVariable]
+    return np.maximum(larger * own_precision / news, _SMALLEST - 1), news
+
+
+def _level_axes(up: np.ndarray) -> np.ndarray:
+    """(2, 3) unit vectors across ``up`` and across each other."""
+    side = np.cross(up, [0.0, 0.0, 1.0] if abs(up[2]) < 0.9 else [1.0, 0.0, 0.0])
+    side /= np.linalg.norm(side)
+    return np.stack([side, np.cross(up, side)])

@@ -9,7 +9,7 @@ from scipy.spatial.transform import Rotation
 from human3r.multiview.fuser import FusedPerson
 from human3r.multiview.view import USUAL_SIZE_PX, ViewPeople, view_from_tracked
 from human3r.types import PersonEstimate, TrackedPerson, TrackState
-from human3r_ros import bodies, convert
+from human3r_ros import convert
 from human3r_ros.convert import ns_from_time, time_from_ns
 
 _USUAL_FOCAL_SHARE = 0.87
@@ -24,7 +24,7 @@ def is_usable(human: Human) -> bool:
     return (
         len(joints) >= 3 * _FEWEST_JOINTS
         and len(joints) % 3 == 0
-        and len(rotations) == 4 * bodies.NUM_ROTATING
+        and len(rotations) == 4 * convert.NUM_ROTATING
         and bool(np.isfinite(joints).all() and np.isfinite(rotations).all())
         and bool(np.linalg.norm(rotations.reshape(-1, 4), axis=1).min() > 0.5)
     )
@@ -143,8 +143,8 @@ def fused_array(
 
 def _human(person: FusedPerson, sources: Mapping[tuple[str, int], Human], id_prefix: str) -> Human:
     rotations, joints = person.rotations[None], person.joints_world[None]
-    ordered = bodies.skeleton_rotations(rotations)[0]
-    body, head = (pose[0] for pose in bodies.body_poses(rotations, joints))
+    ordered = convert.skeleton_rotations(rotations)[0]
+    body, head = (pose[0] for pose in convert.body_poses(rotations, joints))
     covariance = person.covariance.astype(np.float32).ravel()
     seen = [sources[member] for member in person.members if member in sources]
     message = Human(

@@ -1,12 +1,18 @@
-"""Depth of one image, as a network: an image encoder that has seen the world, and a small decoder.
+"""Depth and focal length of one image, as networks on one image encoder that has seen the world.
 
 The encoder is the MobileNetV2 of MoveNet MultiPose (Apache-2.0, trained on photographs of people),
-whose batch norms are folded into its convolutions. The decoder goes from a thirty-second of the
-image back to half of it; at every level it is told along which ray each pixel looks. The last
-factor of two keeps edges: every pixel is a mixture of the nine coarse ones around it.
+whose batch norms are folded into its convolutions.
 
-The network sees pixels, not metres: a thing twice as many pixels tall with twice the focal length
-is equally far away. So what is learnt is depth over the focal length in pixels.
+Depth: a small decoder goes from a thirty-second of the image back to half of it; at every level it
+is told along which ray each pixel looks. The last factor of two keeps edges: every pixel is a
+mixture of the nine coarse ones around it. The network sees pixels, not metres: a thing twice as
+many pixels tall with twice the focal length is equally far away. So what is learnt is depth over
+the focal length in pixels.
+
+Focal length: how strongly the lines of an image converge says how wide it looks. The network reads
+the two coarsest maps of the encoder, tells every place where in the image it lies, lets all places
+read one another, and answers with the logarithm of the focal length over the image's long side and
+of the error to expect of it.
 
 Sources: inverted residuals, Sandler et al., MobileNetV2, 2018. Decoder of residual units without
 normalisation, Ranftl et al., Vision transformers for dense prediction, 2021. Mixtures for
@@ -57,6 +63,13 @@ _FIXED_BLOCKS = 6
 _WIDTHS = (24, 64, 96, 128, 192)
 """Of the decoder at 1/2, 1/4, 1/8, 1/16, 1/32."""
 _NORM_GROUPS = 8
+
+_FOCAL_WIDTH = 128
+_FOCAL_HEADS = 4
+_FOCAL_BLOCKS = 3
+_USUAL_LOG_FOCAL = -0.15
+"""Logarithm of the focal length over the long side, of the training images."""
+_USUAL_LOG_ERROR = -1.7
 
 
 class _InvertedResidual(nn.Module):
@@ -211,6 +224,45 @@ def pixel_rays(
     return torch.stack((x.expand(height_px, -1), y[:, None].expand(-1, width_px)))
 
 
+class FocalNetwork(nn.Module):
+    """From maps of the image encoder to the focal length."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        fine, coarse = map_widths()[-2:]
+        self.fine = nn.Conv2d(fine, _FOCAL_WIDTH, 1)
+        self.coarse = nn.Conv2d(coarse, _FOCAL_WIDTH, 1)
+        self.place = nn.Sequential(nn.Linear(2, 64), nn.GELU(), nn.Linear(64, _FOCAL_WIDTH))
+        self.blocks = nn.ModuleList(
+            EncoderBlock(_FOCAL_WIDTH, _FOCAL_HEADS) for _ in range(_FOCAL_BLOCKS)
+        )
+        self.norm = nn.LayerNorm(_FOCAL_WIDTH)
+        self.answer = nn.Linear(_FOCAL_WIDTH, 2)
+        nn.init.zeros_(self.answer.weight)
+        nn.init.zeros_(self.answer.bias)
+
+    def forward(
+        self,
+        maps: list[Float[Tensor, "batch _ _ _"]],
+        size_px: tuple[int, int],
+    ) -> tuple[Float[Tensor, " batch"], Float[Tensor, " batch"]]:
+        """Logarithms of focal length over long side, and of the mean absolute error of that.
+
+        Args:
+            maps: of ``Trunk``, the last two are read; divided by their usual sizes.
+            size_px: width and height of the image without its padding, whose middle is the
+                principal point.
+        """
+        fine, coarse = maps[-2:]
+        x = self.coarse(coarse) + F.avg_pool2d(self.fine(fine), 2)
+        places = _places(x.shape[2], x.shape[3], size_px).to(x.device)
+        tokens = x.flatten(2).mT + self.place(places)
+        for block in self.blocks:
+            tokens = block(tokens)
+        log_focal, log_error = self.answer(self.norm(tokens).mean(1)).unbind(-1)
+        return log_focal + _USUAL_LOG_FOCAL, log_error + _USUAL_LOG_ERROR
+
+
 def _pad_after(x: Tensor) -> Tensor:
     """A row below and a column to the right, as TensorFlow pads before a stride of two."""
     return F.pad(x, (0, 1, 0, 1))
@@ -230,3 +282,12 @@ def _mixed(maps: Tensor, logits: Tensor) -> Tensor:
     )
     mixed = (shares * around[:, :, None]).sum(3)
     return F.pixel_shuffle(mixed.flatten(1, 2), 2)
+
+
+def _places(rows: int, columns: int, size_px: tuple[int, int]) -> Float[Tensor, "tokens 2"]:
+    """Middles of the coarsest map's cells from the image's middle, in long sides."""
+    width, height = size_px
+    long = max(size_px)
+    x = ((torch.arange(columns) + 0.5) * 32 - width / 2) / long
+    y = ((torch.arange(rows) + 0.5) * 32 - height / 2) / long
+    return torch.stack((x.expand(rows, -1), y[:, None].expand(-1, columns)), -1).flatten(0, 1)

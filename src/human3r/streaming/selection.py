@@ -1,11 +1,16 @@
-"""Images from which nothing is known: a covered lens, darkness, fog, a picture that is frozen."""
+"""Which frames of a stream are looked at: those that show something, each when it is its turn.
 
-from dataclasses import replace
+Nothing is known from the images of a covered lens, from darkness, fog, or a picture that is frozen.
+Of the others some get depth, and some of these are asked for more.
+"""
+
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import cv2
 import numpy as np
 
+from human3r.config import Settings
 from human3r.types import FrameEstimate
 
 _SAMPLE_PX, _SMALL_PX = 256, 32
@@ -24,6 +29,9 @@ UNSEEN = {
 _LEAST_REPEATED = 3
 _LEAST_STRUCTURE = 3.5
 """Grey levels. Noise of a dark sensor averages out to 1; scenes in daylight have 20 and more."""
+
+_FIRST_ESTIMATES = 10
+"""Frames with a scene of which each is asked for the focal length: a median of ten is steady."""
 
 
 def shows_scene(image: np.ndarray) -> bool:
@@ -44,13 +52,6 @@ def shows_scene(image: np.ndarray) -> bool:
     left = (flat - basis @ (basis.T @ flat)).reshape(small.shape)
     left -= cv2.GaussianBlur(left, (0, 0), _BLUR_PX)
     return float(left.reshape(-1, 3).std(axis=0).max()) >= _LEAST_STRUCTURE
-
-
-@lru_cache(maxsize=8)
-def _smooth_basis(width: int, height: int) -> np.ndarray:
-    """(pixels, 6) orthonormal: the polynomials of second order over an image."""
-    v, u = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j].reshape(2, -1)
-    return np.linalg.qr(np.stack([np.ones_like(u), u, v, u * u, u * v, v * v], axis=1))[0]
 
 
 class SamePicture:
@@ -88,14 +89,6 @@ class SamePicture:
         return max(0, stamp_ns - self._since_ns) * 1e-9
 
 
-def _is_same(before: np.ndarray, image: np.ndarray) -> bool:
-    if before.shape != image.shape:
-        return False
-    # Live images differ nearly everywhere: a few rows tell without reading the rest.
-    some = slice(None, None, max(1, len(image) // 8))
-    return np.array_equal(before[some], image[some]) and np.array_equal(before, image)
-
-
 def nothing_seen(
     estimate: FrameEstimate, world_from_camera: np.ndarray, reason: str = "blank"
 ) -> FrameEstimate:
@@ -120,3 +113,65 @@ def nothing_seen(
         unseen=reason,
         is_motion_known=False,
     )
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What is done about one frame."""
+
+    with_scene: bool = True
+    """The frame gets depth."""
+    with_network: bool = True
+    """The recurrent network looks at it."""
+    with_focal: bool = True
+    """The focal network looks at it, where that one is in use."""
+
+
+class Turns:
+    """Counts a session's frames.
+
+    Attributes:
+        with_network: some frames are for the recurrent network.
+    """
+
+    def __init__(self, *, frames_may_pass: bool, with_network: bool) -> None:
+        """The next frame is a session's first.
+
+        Args:
+            frames_may_pass: people come from elsewhere, so not every frame needs a scene.
+            with_network: frames with a scene need the recurrent network; False where depth, motion
+                and focal length come from elsewhere too.
+        """
+        self.with_network = with_network
+        self._frames_may_pass = frames_may_pass
+        self._next = 0
+
+    def restart(self) -> None:
+        """A new session begins with the next frame."""
+        self._next = 0
+
+    def take(self, settings: Settings) -> Turn:
+        """The turn of the next frame; to be asked once for every frame."""
+        number, self._next = self._next, self._next + 1
+        every = settings.scene.every if self._frames_may_pass else 1
+        if number % every:
+            return Turn(with_scene=False, with_network=False, with_focal=False)
+        scenes = number // every
+        is_early = scenes < _FIRST_ESTIMATES
+        is_due = is_early or scenes % settings.camera.estimate_every == 0
+        return Turn(with_network=self.with_network, with_focal=is_due)
+
+
+@lru_cache(maxsize=8)
+def _smooth_basis(width: int, height: int) -> np.ndarray:
+    """(pixels, 6) orthonormal: the polynomials of second order over an image."""
+    v, u = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j].reshape(2, -1)
+    return np.linalg.qr(np.stack([np.ones_like(u), u, v, u * u, u * v, v * v], axis=1))[0]
+
+
+def _is_same(before: np.ndarray, image: np.ndarray) -> bool:
+    if before.shape != image.shape:
+        return False
+    # Live images differ nearly everywhere: a few rows tell without reading the rest.
+    some = slice(None, None, max(1, len(image) // 8))
+    return np.array_equal(before[some], image[some]) and np.array_equal(before, image)
