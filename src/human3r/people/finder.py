@@ -19,10 +19,10 @@ import torch
 
 from human3r.checks import check_rgb_image
 from human3r.errors import ConfigError
-from human3r.people.graph import packaged_network_path
 from human3r.people.landmarker import Landmarker, crop
 from human3r.people.landmarks import PersonLandmarks, Region
 from human3r.people.movenet import MoveNetDetector
+from human3r.people.network_file import packaged_network_path
 from human3r.people.pose_detector import PoseDetector
 from human3r.people.regions import Detection, assigned, distinct, is_same_person, is_usable
 

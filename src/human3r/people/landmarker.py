@@ -13,8 +13,9 @@ import cv2
 import numpy as np
 import torch
 
-from human3r.people.graph import KNOWN_NETWORKS, load_network
+from human3r.people.graph import load_network
 from human3r.people.landmarks import NUM_LANDMARKS, PersonLandmarks, Region, camera_axes
+from human3r.people.network_file import KNOWN_NETWORKS
 from human3r.people.regions import region_of_circle
 
 CROP_PX = 256
