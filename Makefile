@@ -13,6 +13,9 @@ WORKERS ?= 2
 
 # Compute threads that wait should sleep: node, player and recorder share the cores.
 export OMP_WAIT_POLICY ?= PASSIVE
+# Byte code is kept (empty: whatever a container says): without it the tests compile themselves in
+# every worker, and all that they start compiles itself too.
+test test-slow: export PYTHONDONTWRITEBYTECODE =
 
 VENV := .venv
 RUN := $(VENV)/bin/python
