@@ -10,9 +10,14 @@ OUT ?= out/demo
 ARGS ?=
 # Test processes that run side by side.
 WORKERS ?= 2
+# A file's tests share what they start; files come in the order in which they were collected.
+SIDE_BY_SIDE := --dist loadfile --no-loadscope-reorder
 
 # Compute threads that wait should sleep: node, player and recorder share the cores.
 export OMP_WAIT_POLICY ?= PASSIVE
+# Byte code is kept (empty: whatever a container says): without it the tests compile themselves in
+# every worker, and all that they start compiles itself too.
+test test-slow: export PYTHONDONTWRITEBYTECODE =
 
 VENV := .venv
 RUN := $(VENV)/bin/python
@@ -39,10 +44,10 @@ demo: $(ENVIRONMENT) ## Run node, player and recorder over DDS; bag, video and p
 	$(VENV)/bin/human3r demo $(if $(VIDEO),"$(VIDEO)") --out "$(OUT)" $(ARGS)
 
 test: $(ENVIRONMENT) $(VENV)/.stamp-dev ## Run the tests, two at a time
-	$(RUN) -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+	$(RUN) -m pytest -n $(WORKERS) $(SIDE_BY_SIDE) $(ARGS)
 
 test-slow: $(ENVIRONMENT) $(VENV)/.stamp-dev ## Run the tests that take long, which `make test` leaves out
-	$(RUN) -m pytest -n $(WORKERS) --dist loadfile -m slow $(ARGS)
+	$(RUN) -m pytest -n $(WORKERS) $(SIDE_BY_SIDE) -m slow $(ARGS)
 
 lint: $(ENVIRONMENT) $(VENV)/.stamp-dev ## Check style, format and types
 	$(VENV)/bin/ruff check .

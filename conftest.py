@@ -11,6 +11,7 @@ from tests.client_library import is_ros_sourced
 
 # Without ROS 2 the project brings these itself; with it they are packages that may be missing.
 _OPTIONAL = ("hri_msgs", "people_msgs", "vision_msgs", "human3r_lab")
+_FIRST = {"integration", "ros2_ws", "cli"}
 
 
 class _MayBeSkipped(pytest.Module):
@@ -32,8 +33,18 @@ def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> 
     return kind.from_parent(parent, path=module_path)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests marked ``ros`` run where a ROS 2 is sourced, and say elsewhere that it is missing."""
+def _is_late(item: pytest.Item) -> bool:
+    """False for the folders of tests that start processes: few tests, which take long."""
+    return not _FIRST & set(item.nodeid.split("/"))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Of several workers, none begins what takes long as the last: the others would wait for it.
+
+    Tests marked ``ros`` run where a ROS 2 is sourced, and say elsewhere that it is missing.
+    """
+    if hasattr(config, "workerinput"):
+        items.sort(key=_is_late)
     marked = [item for item in items if item.get_closest_marker("ros")]
     if marked and not is_ros_sourced():
         for item in marked:

@@ -12,7 +12,7 @@ from human3r.cli.main import main
 from human3r.errors import WeightsError
 from human3r.file_kind import kind_of, refuse_other_kinds
 from human3r.model.default import default_weights_path
-from human3r.people.graph import packaged_network_path
+from human3r.people.network_file import packaged_network_path
 
 
 @pytest.fixture

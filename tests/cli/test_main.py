@@ -14,6 +14,7 @@ from human3r.cli.settings import markdown
 from human3r.config import Settings
 from human3r.model.default import default_weights_path
 from human3r.setting import load_yaml
+from tests.before_torch import commands_in_turn
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -266,46 +267,56 @@ def test_words_that_are_options_or_values_are_not_called_mistyped(capsys):
     assert told == "human3r run: error: the following arguments are required: SOURCE"
 
 
-@pytest.mark.parametrize(
-    ("command", "words"),
-    [
-        ("view absent", "absent: no such file or folder; expected the folder of a `human3r run`"),
-        ("view text", "text: is a text file; expected the folder"),
-        ("view empty", "empty: has no people.npz"),
-        ("export absent --html page.html", "absent: no such file or folder"),
-        ("export text --format csv", "text: is a text file"),
-        ("refine absent", "absent: no such file"),
-        ("refine text", "text: is a text file"),
-        ("refine empty", "no image in this folder"),
-        ("batch absent --out out", "absent: no recordings"),
-        ("calibrate a=absent b=absent", "absent: no such file"),
-        ("calibrate a=text b=text", "text: is a text file"),
-        ("calibrate absent --topics /a,/b", "absent: no such file"),
-        ("multi absent a=b", "absent: no such file"),
-        ("evaluate synthetic absent", "absent: no such folder"),
-        ("evaluate tum text", "text: is no folder"),
-        ("evaluate synthetic --weights absent", "absent: no such file"),
-        ("evaluate multiview absent", "absent: no such folder"),
-        ("evaluate refine absent empty", "absent: no such file"),
-        ("evaluate compare absent text", "absent: no such file"),
-        ("train absent --out out --steps 1", "absent: no such folder"),
-        ("weights inspect absent", "absent: no such file"),
-        ("weights inspect empty", "empty: is a folder"),
-        ("weights convert absent new.safetensors", "absent: no such file"),
-        ("weights seeded absent new.safetensors", "absent: no such file; expected tiny"),
-    ],
-)
-def test_bad_names_are_refused_before_torch_is_loaded(command, words, tmp_path):
-    (tmp_path / "text").write_text("x")
-    (tmp_path / "empty").mkdir()
-    code = (
-        "import sys; from human3r.cli.main import main\n"
-        f"code = main({command.split()!r}); sys.exit(99 if 'torch' in sys.modules else code)"
-    )
-    done = in_python(code, cwd=tmp_path)
-    assert done.returncode == 1, done.stderr
-    assert words in done.stderr
-    assert {path.name for path in tmp_path.iterdir()} == {"text", "empty"}
+BAD_NAMES = [
+    ("view absent", "absent: no such file or folder; expected the folder of a `human3r run`"),
+    ("view text", "text: is a text file; expected the folder"),
+    ("view empty", "empty: has no people.npz"),
+    ("export absent --html page.html", "absent: no such file or folder"),
+    ("export text --format csv", "text: is a text file"),
+    ("refine absent", "absent: no such file"),
+    ("refine text", "text: is a text file"),
+    ("refine empty", "no image in this folder"),
+    ("batch absent --out out", "absent: no recordings"),
+    ("calibrate a=absent b=absent", "absent: no such file"),
+    ("calibrate a=text b=text", "text: is a text file"),
+    ("calibrate absent --topics /a,/b", "absent: no such file"),
+    ("multi absent a=b", "absent: no such file"),
+    ("evaluate synthetic absent", "absent: no such folder"),
+    ("evaluate tum text", "text: is no folder"),
+    ("evaluate synthetic --weights absent", "absent: no such file"),
+    ("evaluate multiview absent", "absent: no such folder"),
+    ("evaluate refine absent empty", "absent: no such file"),
+    ("evaluate compare absent text", "absent: no such file"),
+    ("train absent --out out --steps 1", "absent: no such folder"),
+    ("weights inspect absent", "absent: no such file"),
+    ("weights inspect empty", "empty: is a folder"),
+    ("weights convert absent new.safetensors", "absent: no such file"),
+    ("weights seeded absent new.safetensors", "absent: no such file; expected tiny"),
+]
+"""Commands on names that are absent, a text file or an empty folder, and what they say of them."""
+
+
+@pytest.fixture(scope="module")
+def refused(tmp_path_factory):
+    """How each of the commands ended, and the folder in which it ran."""
+    folders = {}
+    for command, _ in BAD_NAMES:
+        folders[command] = tmp_path_factory.mktemp("names")
+        (folders[command] / "text").write_text("x")
+        (folders[command] / "empty").mkdir()
+    ends = commands_in_turn((folder, command.split()) for command, folder in folders.items())
+    return {
+        command: (end, folder) for (command, folder), end in zip(folders.items(), ends, strict=True)
+    }
+
+
+@pytest.mark.parametrize(("command", "words"), BAD_NAMES)
+def test_bad_names_are_refused_before_torch_is_loaded(command, words, refused):
+    end, folder = refused[command]
+    assert end.code == 1, end.stderr
+    assert words in end.stderr
+    assert not end.has_torch
+    assert {path.name for path in folder.iterdir()} == {"text", "empty"}
 
 
 @pytest.mark.parametrize(

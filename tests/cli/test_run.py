@@ -3,7 +3,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import av
 import numpy as np
@@ -20,9 +19,11 @@ from human3r.io.scene_file import read_ply
 from human3r.model.default import default_weights_path
 from human3r.pipeline import Pipeline
 from human3r.setting import load_yaml
+from tests.before_torch import commands_in_turn
 from tests.drawn_clip import write_clip
 from tests.export import readers
 from tests.io.media import image_message, picture, write_bag, write_images, write_video
+from tests.waiting import wait_until
 
 STAMP = 1_700_000_000_000_000_000
 
@@ -195,7 +196,7 @@ def test_without_a_reader_of_its_line_a_run_is_kept_and_ends_as_other_tools_end(
     command = [sys.executable, "-m", "human3r.cli.main", "run", str(clip), "--out", "out"]
     done = subprocess.run(
         [*command, "--max-frames", "2", "--save", "trajectory", *arguments],
-        cwd=tmp_path, stdout=write_end, stderr=subprocess.PIPE, text=True, timeout=120, check=False,
+        cwd=tmp_path, stdout=write_end, stderr=subprocess.PIPE, text=True, timeout=300, check=False,
     )  # fmt: skip
     os.close(write_end)
     assert done.returncode == 128 + signal.SIGPIPE
@@ -215,31 +216,35 @@ def test_unusable_sources_leave_nothing(arguments, tmp_path, capsys):
     assert not list(tmp_path.glob("out*"))
 
 
-@pytest.mark.parametrize(
-    ("name", "options"),
-    [
-        ("bad.png", []),
-        ("zero", []),
-        ("clip", ["--body-model", "absent.npz"]),
-        ("clip", ["--device", "quantum"]),
-        ("clip", ["--out", "file"]),
-    ],
-)
-def test_what_cannot_be_run_is_refused_before_torch_is_loaded(clip, tmp_path, name, options):
-    (tmp_path / "file").write_text("x")
-    (tmp_path / "bad.png").write_bytes(b"no picture")
-    write_bag(tmp_path / "zero", [("/image", 1, image_message(0, picture(0), "rgb8"))])
-    source = str(clip) if name == "clip" else name
-    code = (
-        "import sys; from human3r.cli.main import main; code = main(sys.argv[1:]);"
-        "sys.exit(99 if 'torch' in sys.modules else code)"
-    )
-    command = [sys.executable, "-c", code, "run", source, *options]
-    result = subprocess.run(
-        command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False
-    )
-    assert result.returncode == 1, result.stderr
-    assert not (tmp_path / "out").exists()
+UNUSABLE = {
+    "no picture": ("bad.png",),
+    "stamps of zero": ("zero",),
+    "no body": ("clip", "--body-model", "absent.npz"),
+    "no device": ("clip", "--device", "quantum"),
+    "no folder": ("clip", "--out", "file"),
+}
+
+
+@pytest.fixture(scope="module")
+def refused(clip, tmp_path_factory):
+    """How each of these runs ended, and the folder in which it ran."""
+    folders = {}
+    for name in UNUSABLE:
+        folders[name] = folder = tmp_path_factory.mktemp("unusable")
+        (folder / "file").write_text("x")
+        (folder / "bad.png").write_bytes(b"no picture")
+        write_bag(folder / "zero", [("/image", 1, image_message(0, picture(0), "rgb8"))])
+        (folder / "clip").symlink_to(clip)
+    ends = commands_in_turn((folders[name], ["run", *UNUSABLE[name]]) for name in UNUSABLE)
+    return {name: (end, folders[name]) for name, end in zip(UNUSABLE, ends, strict=True)}
+
+
+@pytest.mark.parametrize("name", UNUSABLE)
+def test_what_cannot_be_run_is_refused_before_torch_is_loaded(name, refused):
+    end, folder = refused[name]
+    assert end.code == 1, end.stderr
+    assert not end.has_torch
+    assert not (folder / "out").exists()
 
 
 def test_pictures_of_one_pixel_are_run(tmp_path):
@@ -458,32 +463,36 @@ def test_a_folder_that_cannot_be_written_is_an_error(clip, arguments, tmp_path, 
     assert "cannot be written" in capsys.readouterr().err
 
 
-def endless(tmp_path, arguments, out):
-    """A run that takes long, in a process of its own."""
+@pytest.fixture
+def endless(arguments, tmp_path):
+    """A run that takes long, in a process of its own, when it has some frames."""
     source = write_video(tmp_path / "long.mp4", 400, size=(160, 120))
+    out = tmp_path / "out"
     command = [sys.executable, "-m", "human3r.cli.main", "run", str(source), "--out", str(out)]
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [*command, "--save", "frames,trajectory", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-    )
-    part = out.with_name(out.name + ".part")
-    deadline_s = time.monotonic() + 60
-    while not len(list((part / "frames").glob("*.npz"))) > 2:
-        assert process.poll() is None, process.stderr.read()
-        assert time.monotonic() < deadline_s
-        time.sleep(0.05)
-    return process
+    ) as process:
+
+        def has_frames():
+            assert process.poll() is None, process.stderr.read()
+            return len(list((tmp_path / "out.part" / "frames").glob("*.npz"))) > 2
+
+        try:
+            wait_until(has_frames, 300.0, "a third frame")
+            yield process
+        finally:
+            process.kill()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_an_interrupted_run_keeps_what_it_has(arguments, tmp_path, number):
+def test_an_interrupted_run_keeps_what_it_has(endless, tmp_path, number):
     out = tmp_path / "out"
-    process = endless(tmp_path, arguments, out)
-    os.kill(process.pid, number)
-    stdout, stderr = process.communicate(timeout=60)
-    assert process.returncode == 130, stderr
+    endless.send_signal(number)
+    stdout, stderr = endless.communicate(timeout=300)
+    assert endless.returncode == 130, stderr
     assert "interrupted" in stdout
     summary = json.loads((out / "summary.json").read_text())
     assert summary["interrupted"] is True
@@ -491,11 +500,10 @@ def test_an_interrupted_run_keeps_what_it_has(arguments, tmp_path, number):
     assert len(read_trajectory(out / "trajectory.tum")[0]) == summary["frames"]
 
 
-def test_a_killed_run_leaves_nothing_that_looks_whole(arguments, tmp_path):
+def test_a_killed_run_leaves_nothing_that_looks_whole(endless, tmp_path):
     out = tmp_path / "out"
-    process = endless(tmp_path, arguments, out)
-    process.kill()
-    process.communicate(timeout=60)
+    endless.kill()
+    endless.communicate(timeout=300)
     assert not out.exists()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["long.mp4", "out.part"]
     assert not (tmp_path / "out.part" / "summary.json").exists()

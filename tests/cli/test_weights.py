@@ -8,7 +8,10 @@ import torch
 from human3r.cli import weights
 from human3r.errors import WeightsError
 from human3r.model.checkpoint import load_network
+from human3r.model.default import default_weights_path
 from human3r.model.variants import VARIANTS
+from human3r.people.network_file import packaged_network_path
+from tests.before_torch import commands_in_turn
 
 
 def run(*words: str) -> int:
@@ -69,3 +72,12 @@ def test_help_needs_no_torch():
         "assert not {'torch', 'safetensors'} & set(sys.modules), 'heavy imports'"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_saying_what_a_file_holds_needs_no_torch(tmp_path):
+    checkpoint = tmp_path / "c.pth"
+    torch.save({"model": {"x": torch.ones(2, 3)}}, checkpoint)
+    files = (default_weights_path(), packaged_network_path("movenet_multipose"), checkpoint)
+    for end in commands_in_turn((tmp_path, ["weights", "inspect", str(file)]) for file in files):
+        assert end.code == 0, end.stderr
+        assert not end.has_torch

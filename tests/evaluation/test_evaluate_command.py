@@ -1,14 +1,16 @@
 """``human3r evaluate`` from its arguments to what it leaves behind."""
 
 import argparse
+import io
 import json
+from contextlib import redirect_stdout
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from human3r_lab.cli import evaluate as command
 from human3r_lab.datasets import write_sequence
-from human3r_lab.evaluation import synthetic_sequences
+from human3r_lab.evaluation import html_report, synthetic_sequences
 from safetensors.numpy import save_file
 
 from human3r.cli.main import main
@@ -31,20 +33,17 @@ def filed(folder, truths, metadata):
     return write_sequence(folder / f"{metadata['name']}.safetensors", truths, metadata)
 
 
-@pytest.fixture
-def folder(truths, tmp_path):
-    """Two sequences of the same frames, one easy and one hard."""
+def halves(place, truths):
+    """A folder with two sequences of the same frames, one easy and one hard."""
     for name in ("easy", "hard"):
-        metadata = {**METADATA, "name": name, "difficulty": name}
-        filed(tmp_path / "data", truths, metadata)
-    return tmp_path / "data"
+        filed(place / "data", truths, {**METADATA, "name": name, "difficulty": name})
+    return place / "data"
 
 
-@pytest.fixture
-def told(monkeypatch, truths, tmp_path):
+def tell(patch, place, truths):
     """What the pipeline behind the command is told; weights are a file without a network."""
     told = Told(head_shift_m=(0, 0, 0.1))
-    weights = tmp_path / "made_up.safetensors"
+    weights = place / "made_up.safetensors"
     save_file({"nothing": np.zeros(1)}, weights)
 
     def from_settings(settings):
@@ -52,8 +51,31 @@ def told(monkeypatch, truths, tmp_path):
         pipeline.settings = settings.replace({"model.weights": str(weights)})
         return pipeline
 
-    monkeypatch.setattr(Pipeline, "from_settings", from_settings)
+    patch.setattr(Pipeline, "from_settings", from_settings)
     return told
+
+
+@pytest.fixture
+def folder(truths, tmp_path):
+    return halves(tmp_path, truths)
+
+
+@pytest.fixture
+def told(monkeypatch, truths, tmp_path):
+    """What the pipeline is told; the report's plots, nearly all of the time, are left blank."""
+    for plot in ("step_plot", "sorted_plot"):
+        monkeypatch.setattr(html_report, plot, lambda *_: "<svg/>")
+    return tell(monkeypatch, tmp_path, truths)
+
+
+@pytest.fixture(scope="module")
+def evaluated(truths, tmp_path_factory):
+    """Both halves evaluated, with plots: the folder of results, and what was printed."""
+    place = tmp_path_factory.mktemp("evaluated")
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(io.StringIO()) as shown:
+        tell(patch, place, truths)
+        assert call("synthetic", halves(place, truths), "--out", place / "out") == 0
+    return place / "out", shown.getvalue()
 
 
 def call(*words):
@@ -63,13 +85,11 @@ def call(*words):
     return args.run(args)
 
 
-def test_a_folder_of_sequences_is_evaluated(folder, told, tmp_path, capsys):
-    out = tmp_path / "out"
-    assert call("synthetic", folder, "--out", out) == 0
+def test_a_folder_of_sequences_is_evaluated(evaluated):
+    out, shown = evaluated
     assert {path.name for path in out.iterdir()} == {
         *("results.json", "report.html", "settings.yaml")
     }
-    shown = capsys.readouterr().out
     assert "root error" in shown
     assert str(out) in shown.splitlines()[-1]
     document = json.loads((out / "results.json").read_text())
@@ -201,7 +221,8 @@ def test_frames_name_their_camera_when_that_is_asked_for(
 
     monkeypatch.setattr(Pipeline, "from_settings", noticing)
     words = ["--calibrated"] if is_calibrated else []
-    assert call("synthetic", folder, "--easy", *words, "--out", tmp_path / "out") == 0
+    words += ["--max-frames", "2", "--out", tmp_path / "out"]
+    assert call("synthetic", folder, "--easy", *words) == 0
     assert set(cameras) == ({CAMERA} if is_calibrated else {None})
     document = json.loads((tmp_path / "out" / "results.json").read_text())
     assert document["dataset"].get("calibrated", False) is is_calibrated
@@ -254,12 +275,11 @@ def test_errors_end_the_command_with_one_line(told, tmp_path, capsys):
         main(["evaluate", "imaginary"])
 
 
-def test_two_results_are_compared(folder, told, tmp_path, capsys):
-    assert call("synthetic", folder, "--out", tmp_path / "a") == 0
+def test_two_results_are_compared(evaluated, folder, told, tmp_path, capsys):
     told.head_shift_m = (0, 0, 0.05)
     assert call("synthetic", folder, "--out", tmp_path / "b", "--max-frames", 3) == 0
     capsys.readouterr()
-    files = tmp_path / "a" / "results.json", tmp_path / "b" / "results.json"
+    files = evaluated[0] / "results.json", tmp_path / "b" / "results.json"
     assert call("compare", *files) == 0
     shown = capsys.readouterr().out
     line = next(line for line in shown.splitlines() if line.startswith("root error  "))
@@ -269,9 +289,8 @@ def test_two_results_are_compared(folder, told, tmp_path, capsys):
         call("compare", files[0], tmp_path / "c.json")
 
 
-def test_results_of_an_older_version_are_compared(folder, told, tmp_path, capsys):
-    assert call("synthetic", folder, "--out", tmp_path / "new") == 0
-    new = tmp_path / "new" / "results.json"
+def test_results_of_an_older_version_are_compared(evaluated, tmp_path, capsys):
+    new = evaluated[0] / "results.json"
     document = json.loads(new.read_text())
     del document["curves"], document["dataset"]["size_px"]
     for numbers in (*document["numbers"].values(), *(s["numbers"] for s in document["sequences"])):

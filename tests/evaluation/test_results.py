@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from human3r_lab.evaluation import html_report
 from human3r_lab.evaluation.comparison import compare, differences
 from human3r_lab.evaluation.html_report import write_report
 from human3r_lab.evaluation.measures import MEASURES
@@ -152,7 +153,9 @@ def test_the_page_needs_nothing_else_and_shows_everything(document, keeper, tmp_
         assert outside not in page
 
 
-def test_the_page_warns_of_untrained_weights_and_failed_frames(tmp_path):
+def test_the_page_warns_of_untrained_weights_and_failed_frames(tmp_path, monkeypatch):
+    for plot in ("step_plot", "sorted_plot"):  # Those of the page above have all their strokes.
+        monkeypatch.setattr(html_report, plot, lambda *_: "<svg/>")
     document = outcome(Told(failing=(1,)))
     document["weights"]["trained"] = False
     document["sequences"][0]["error"] = "<b>damaged</b>"

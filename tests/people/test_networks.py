@@ -15,12 +15,8 @@ import torch
 from human3r.errors import WeightsError
 from human3r.model.weights_file import sha256_of
 from human3r.people.convert import convert_people_networks
-from human3r.people.graph import (
-    METADATA_KEY,
-    describe_network,
-    load_network,
-    packaged_network_path,
-)
+from human3r.people.graph import load_network
+from human3r.people.network_file import METADATA_KEY, describe_network, packaged_network_path
 from tests.people.pictures import ORIGINAL, PERSON
 
 

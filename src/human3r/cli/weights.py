@@ -107,7 +107,7 @@ def _inspect(args: argparse.Namespace) -> int:
 
     check_is_file(Path(args.file), _EXPECTED, WeightsError)
     from human3r.model.weights_inspection import describe_weights
-    from human3r.people.graph import describe_network
+    from human3r.people.network_file import describe_network
 
     summary = describe_network(args.file) or describe_weights(Path(args.file))
     print(f"file        {args.file}")

@@ -20,7 +20,7 @@ from human3r.atomic import output_errors, whole_path
 from human3r.checks import check_output_path
 from human3r.errors import WeightsError
 from human3r.model.weights_file import is_pickle
-from human3r.people.graph import Layer, NetworkFile
+from human3r.people.network_file import Layer, NetworkFile
 from human3r.people.tflite_file import Operator, TfliteFile, read_tflite
 
 _MAX_FILE_BYTES = 64 << 20

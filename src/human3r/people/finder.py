@@ -19,9 +19,9 @@ import torch
 
 from human3r.checks import check_rgb_image
 from human3r.errors import ConfigError
-from human3r.people.graph import packaged_network_path
 from human3r.people.landmarks import Landmarker, PersonLandmarks, crop
 from human3r.people.movenet import MoveNetDetector
+from human3r.people.network_file import packaged_network_path
 from human3r.people.pose_detector import PoseDetector
 from human3r.people.regions import Detection, Region, assigned, distinct, is_same_person, is_usable
 

@@ -14,7 +14,8 @@ import cv2
 import numpy as np
 import torch
 
-from human3r.people.graph import KNOWN_NETWORKS, load_network
+from human3r.people.graph import load_network
+from human3r.people.network_file import KNOWN_NETWORKS
 from human3r.people.regions import Region, camera_axes, region_of_circle
 from human3r.types import ImageGeometry
 

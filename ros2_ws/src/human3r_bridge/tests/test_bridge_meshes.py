@@ -30,7 +30,7 @@ def seeded(tmp_path):
 
 def test_the_bodies_of_a_running_node_are_drawn(bridge_domain, seeded, tmp_path):
     arguments = [word for name, value in SETTINGS.items() for word in ("--set", f"{name}={value}")]
-    node = NodeProcess(tmp_path, bridge_domain, seeded, *arguments)
+    node = NodeProcess(tmp_path, bridge_domain, seeded, *arguments, is_warm=True)
     bridge = BridgeProcess(tmp_path, bridge_domain, outputs="[mesh_markers]")
     bench, drawn = Bench(), []
     try:

@@ -16,16 +16,25 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from tf2_msgs.msg import TFMessage
 
-from ros2_ws.src.human3r_ros.tests.running_process import Peer, RunningProcess, wait_until
+from ros2_ws.src.human3r_ros.tests.running_process import (
+    Peer,
+    RunningProcess,
+    start_fresh,
+    wait_until,
+)
+from ros2_ws.src.human3r_ros.tests.warm_process import start_warm
 
 SECOND_NS = 1_000_000_000
 FRAME = "camera_optical"
 
 
 class NodeProcess(RunningProcess):
-    """``human3r live`` with seeded weights, or without ``model_files`` with what comes along."""
+    """``human3r live`` with seeded weights, or without ``model_files`` with what comes along.
 
-    def __init__(self, folder: Path, environment, model_files, *arguments):
+    ``is_warm``: begin with everything loaded, where the start is not what is tested.
+    """
+
+    def __init__(self, folder: Path, environment, model_files, *arguments, is_warm=False):
         command = [sys.executable, "-m", "human3r_ros.commands.live", "--image", "/cam/image"]
         if model_files is not None:
             weights, body = model_files
@@ -40,6 +49,7 @@ class NodeProcess(RunningProcess):
             command,
             folder / f"node{time.monotonic_ns()}.log",
             {**os.environ, **environment, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"},
+            start_warm if is_warm else start_fresh,
         )
 
     def wait_for_log(self, text: str, timeout_s: float = 180.0) -> None:
@@ -161,7 +171,7 @@ def running_node(
     """A node that is active, and a bench that is connected with it and listens to these outputs."""
     extra = [] if transport == "raw" else ["--compressed"]
     extra += [] if topic is None else ["--image", topic]
-    process = NodeProcess(folder, environment, model_files, *extra, *arguments)
+    process = NodeProcess(folder, environment, model_files, *extra, *arguments, is_warm=True)
     bench = Bench(transport=transport, topic=topic or "/cam/image")
     try:
         for name in listen:

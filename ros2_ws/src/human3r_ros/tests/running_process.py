@@ -15,18 +15,21 @@ from tests.waiting import wait_until
 __all__ = ["Peer", "RunningProcess", "wait_until"]
 
 
+def start_fresh(command, log, environment):
+    """A process that loads everything itself, as a user starts it."""
+    return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment)
+
+
 class RunningProcess:
     """Started at once; its output can be read while it runs."""
 
     END_S = 60.0
     """It may take so long to end when asked to, on a machine that others use too."""
 
-    def __init__(self, command, log_file, environment):
+    def __init__(self, command, log_file, environment, start=start_fresh):
         self._log = log_file
         with log_file.open("wb") as log:
-            self.process = subprocess.Popen(
-                command, stdout=log, stderr=subprocess.STDOUT, env=environment
-            )
+            self.process = start(command, log, environment)
 
     def log(self) -> str:
         return self._log.read_text(errors="replace")

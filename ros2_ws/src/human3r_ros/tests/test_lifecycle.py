@@ -45,7 +45,7 @@ class Managed:
         return self.bench.lifecycle.state()
 
     def change(self, transition):
-        return self.bench.lifecycle.change(transition, 60.0)
+        return self.bench.lifecycle.change(transition, 300.0)
 
     def set(self, **values):
         parameters = [
@@ -62,8 +62,10 @@ def make_managed(private_domain, model_files, tmp_path):
     made = []
 
     def make(*arguments, files=None):
+        # The one with other weights is not about how a node starts.
         process = NodeProcess(
-            tmp_path, private_domain, files or model_files, "--no-autostart", *arguments
+            *(tmp_path, private_domain, files or model_files, "--no-autostart", *arguments),
+            is_warm=files is not None,
         )
         made.append(process)
         bench = Bench()
@@ -223,6 +225,7 @@ def shared_process(private_domain, model_files, tmp_path_factory):
         private_domain,
         model_files,
         *("--no-autostart", "--tf-mode", "odometry", "--set", "input.max_age_s=0"),
+        is_warm=True,
     )
     yield process
     try:

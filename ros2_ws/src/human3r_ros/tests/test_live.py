@@ -7,6 +7,7 @@ from human3r_ros.commands import live
 from human3r_ros.qos import check_overrides
 
 from human3r.errors import ConfigError
+from tests.before_torch import commands_in_turn
 
 
 def parse(*arguments):
@@ -91,23 +92,33 @@ def test_an_unknown_parameter_ends_the_command_with_a_hint(capsys):
     assert "did you mean scene.voxel_m" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        (["--weights", "absent.npz"], "absent.npz: no such file"),
-        (["--body-model", "absent.npz"], "absent.npz: no such file"),
-        (["--image", "/cam/image_rect", "--set", "input.undistort=true"], "input.undistort is set"),
-    ],
-)
-def test_what_cannot_be_used_is_said_before_torch_is_loaded(options, words):
-    code = (
-        "import sys; from human3r_ros.commands import live; code = live.main(sys.argv[1:]);"
-        "sys.exit(99 if 'torch' in sys.modules else code)"
-    )
-    command = [sys.executable, "-c", code, "--image", "/i", *options]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    assert result.returncode == 1, result.stderr
-    assert words in result.stderr
+UNUSABLE = {
+    "weights": (["--weights", "absent.npz"], "absent.npz: no such file"),
+    "body": (["--body-model", "absent.npz"], "absent.npz: no such file"),
+    "lens": (
+        ["--image", "/cam/image_rect", "--set", "input.undistort=true"],
+        "input.undistort is set",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def refused(tmp_path_factory):
+    """How the command ended with each of these options."""
+    commands = [
+        (tmp_path_factory.mktemp("live"), ["--image", "/i", *options])
+        for options, _ in UNUSABLE.values()
+    ]
+    ends = commands_in_turn(commands, "human3r_ros.commands.live")
+    return dict(zip(UNUSABLE, ends, strict=True))
+
+
+@pytest.mark.parametrize("name", UNUSABLE)
+def test_what_cannot_be_used_is_said_before_torch_is_loaded(name, refused):
+    end = refused[name]
+    assert end.code == 1, end.stderr
+    assert UNUSABLE[name][1] in end.stderr
+    assert not end.has_torch
 
 
 def test_the_command_needs_an_image_topic(capsys):

@@ -57,7 +57,8 @@ class Managed:
     """A node process that this test manages, and a reader of its diagnostics."""
 
     def __init__(self, folder, environment, files, *arguments):
-        self.process = NodeProcess(folder, environment, files, "--no-autostart", *arguments)
+        arguments = ("--no-autostart", *arguments)
+        self.process = NodeProcess(folder, environment, files, *arguments, is_warm=True)
         self.bench = Bench()
         self.report = {}
         self.bench._listen("diagnostics", DiagnosticArray, "/diagnostics", 20)
@@ -67,7 +68,7 @@ class Managed:
         return self.bench.lifecycle.state()
 
     def change(self, transition):
-        return self.bench.lifecycle.change(transition, 120.0)
+        return self.bench.lifecycle.change(transition, 300.0)
 
     def go(self, *transitions):
         """Legal ones, one after the other."""

@@ -256,9 +256,7 @@ def restart(bench, depths, name, value):
     assert change(Transition.TRANSITION_CONFIGURE, 60.0)
     assert change(Transition.TRANSITION_ACTIVATE, 20.0)
     wait_until(lambda: bench.images.get_subscription_count() > 0, 20, "image subscription")
-    wait_until(
-        lambda: depths.get_subscription_count() == (value in ("depth", "auto")), 20, "depth"
-    )
+    wait_until(lambda: depths.get_subscription_count() == (value in ("depth", "auto")), 20, "depth")
 
 
 def test_a_robot_that_moves_is_compared_and_one_that_stands_changes_nothing(bench, depths):

@@ -143,6 +143,7 @@ def robot(private_domain, model_files, tmp_path_factory):
         *("--set", "tf.lookup_timeout_s=0.5", "--set", "diagnostics.period_s=0.2"),
         # A busy machine is no reason to leave outputs out here.
         *("--set", "diagnostics.max_latency_s=0"),
+        is_warm=True,
     )
     bench = Bench()
     yield Robot(process, bench)
