@@ -14,11 +14,10 @@ import numpy as np
 from human3r.config import Settings
 from human3r.errors import ConfigError
 from human3r.scale.apply import scaled
-from human3r.scale.depth_scale import DepthScale
+from human3r.scale.depth_scale import DepthScale, with_measured_depth
 from human3r.scale.fused_scale import FusedScale, ScaleSource
 from human3r.scale.guess import Guess
 from human3r.scale.height_scale import HeightScale
-from human3r.scale.measured_depth import with_measured_depth
 from human3r.scale.motion_scale import MotionScale
 from human3r.scale.people_scale import PeopleScale, person_votes
 from human3r.scale.sources import ScaleSources

@@ -14,8 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from human3r.scale.guess import Guess, judged, robust_middle
-from human3r.scale.sources import ScaleSources
-from human3r.scale.waiting import Waiting
+from human3r.scale.sources import ScaleSources, Waiting
 from human3r.types import FrameEstimate
 
 STRETCH_M = 0.25
