@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 from human3r.config import Settings
 from human3r.geometry.rigid import invert
 from human3r.pipeline import Pipeline
-from human3r.streaming.visual_odometry import VisualOdometry
+from human3r.streaming.visual_odometry import VisualOdometry, find_pose
 from human3r.types import Frame, FrameEstimate, ImageGeometry, Intrinsics
 
 _WIDTH, _HEIGHT = 224, 160
@@ -122,6 +122,30 @@ def test_a_camera_that_stands_still_stays_where_it_is():
         noisy = np.clip(still.image + noise, 0, 255).astype(np.uint8)
         answer = odometry.apply(_estimate(np.eye(4), image=noisy), _CAMERA)
     _assert_close(answer.world_from_camera, np.eye(4), 0.01, 0.003)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_few_features_astray_do_not_move_a_camera_that_sees_few(seed):
+    """As where somebody's shadow falls on an almost empty room."""
+    rng = np.random.default_rng(seed)
+    points = rng.uniform((-1.5, -1.0, 2.2), (1.5, 1.0, 3.8), (22, 3))
+    seen = points @ _CAMERA.matrix().T
+    pixels = seen[:, :2] / seen[:, 2:] + rng.normal(0, 0.25, (22, 2))
+    lowest = np.argsort(pixels[:, 1])[-4:]
+    pixels[lowest] += [1.0, 0.3] + rng.normal(0, 0.3, (4, 2))
+    found = find_pose(points, pixels, _CAMERA.matrix(), _WIDTH, np.eye(4))
+    assert found is not None
+    assert np.array_equal(found.key_from_camera, np.eye(4))
+
+
+def test_few_features_show_a_camera_that_moves():
+    rng = np.random.default_rng(0)
+    points = rng.uniform((-1.5, -1.0, 2.0), (1.5, 1.0, 4.0), (22, 3))
+    seen = (points - [0.1, 0.0, 0.05]) @ _CAMERA.matrix().T
+    pixels = seen[:, :2] / seen[:, 2:] + rng.normal(0, 0.2, (22, 2))
+    found = find_pose(points, pixels, _CAMERA.matrix(), _WIDTH, np.eye(4))
+    assert found is not None
+    assert found.key_from_camera[:3, 3] == pytest.approx([0.1, 0.0, 0.05], abs=0.03)
 
 
 def test_a_camera_on_a_tripod_has_no_path_at_all():

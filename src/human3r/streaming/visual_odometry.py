@@ -54,6 +54,8 @@ _LARGEST_TERM = 9.0
 """A feature off by more than three standard deviations counts as off by three."""
 _NO_WORSE = 0.35
 """A simpler motion is taken when its mean squared misfit, in variances, is larger by less."""
+_FEW_ASTRAY = 3
+"""So many features, as those of a shadow, do not make a motion."""
 _MISFIT = 2 / 224
 """A feature fits a motion when it appears no farther off than this, in widths of the image."""
 FEWEST_FITTING = 12
@@ -277,7 +279,8 @@ def find_pose(
         moved = _motion(features, start)
         candidates += [] if moved is None else [moved]
     misfits = [features.misfit(features.off(pose)) for pose in candidates]
-    chosen = next(i for i, misfit in enumerate(misfits) if misfit <= min(misfits) + _NO_WORSE)
+    no_worse = min(misfits) + max(_NO_WORSE, _FEW_ASTRAY * _LARGEST_TERM / len(pixels))
+    chosen = next(i for i, misfit in enumerate(misfits) if misfit <= no_worse)
     fits = features.fits(features.off(candidates[chosen]))
     if fits.sum() < max(FEWEST_FITTING, _FITTING_SHARE * len(pixels)):
         return None
