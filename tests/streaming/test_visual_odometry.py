@@ -132,7 +132,7 @@ def test_a_few_features_astray_do_not_move_a_camera_that_sees_few(seed):
     seen = points @ _CAMERA.matrix().T
     pixels = seen[:, :2] / seen[:, 2:] + rng.normal(0, 0.25, (22, 2))
     lowest = np.argsort(pixels[:, 1])[-4:]
-    pixels[lowest] += [1.0, 0.3] + rng.normal(0, 0.3, (4, 2))
+    pixels[lowest] += np.array([1.0, 0.3]) + rng.normal(0, 0.3, (4, 2))
     found = find_pose(points, pixels, _CAMERA.matrix(), _WIDTH, np.eye(4))
     assert found is not None
     assert np.array_equal(found.key_from_camera, np.eye(4))
