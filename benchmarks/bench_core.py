@@ -23,8 +23,7 @@ from subjects import (
 )
 
 from human3r import Frame, Settings
-from human3r.model.execution import Runner
-from human3r.model.network import Human3R
+from human3r.model.network import Human3R, Runner
 from human3r.pipeline import Pipeline
 
 YARDSTICK = "plain, written-out attention"

@@ -27,13 +27,13 @@ from PIL import Image
 from scaffold import described, parser, resident_bytes, write_result
 
 from human3r.camera.calibration import CalibrationCache
+from human3r.config import Settings
 from human3r.errors import Human3RError
-from human3r.io.frame_source import Selection
 from human3r.io.image_messages import ENCODINGS, rgb_from_compressed, rgb_from_image
 from human3r.io.stream_rules import StreamRules, StreamShape
 
 _SLOW_S = 1.0
-_LIMIT = Selection(max_pixels=1_000_000)
+_LIMIT = 1_000_000
 _ODD = (0, 1, 2, 3, 5, 63, 64, 65, 4095, 2**16, 2**31 - 1, 2**32 - 1)
 _NUMBERS = (0.0, -1.0, 1e-300, 1e300, np.nan, np.inf, -np.inf, 0.5, 100.0)
 
@@ -129,7 +129,7 @@ def calibration(rng: np.random.Generator) -> object:
 
 def stamps(rng: np.random.Generator) -> object:
     """A stream of stamps: what is accepted without a new session goes forwards."""
-    settings, rules, last = _LIMIT.settings, StreamRules(), None
+    settings, rules, last = Settings(), StreamRules(), None
     shape = StreamShape(64, 48, "colour", "cam", None)
     for _ in range(20):
         stamp = int(rng.choice([0, 1, 10**9, 10**18, 2**62])) + int(rng.integers(-(10**10), 10**10))

@@ -16,11 +16,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from human3r.geometry.rigid import pose_from_raw
-from human3r.model.decoder import POSE_POSITION
-from human3r.model.encoder import DINO_PATCH_PX
-from human3r.model.heads import points_from_raw
-from human3r.model.human_tokens import choose_peaks, keep_peaks, locate_people, probability
+from human3r.geometry import pose_from_raw
+from human3r.model.heads import (
+    choose_peaks,
+    keep_peaks,
+    locate_people,
+    points_from_raw,
+    probability,
+)
+from human3r.model.layers import DINO_PATCH_PX, POSE_POSITION
 from human3r.model.network import Human3R, NetworkOutput
 
 _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))

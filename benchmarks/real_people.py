@@ -31,7 +31,7 @@ from human3r.errors import InputError
 from human3r.io import open_source
 from human3r.multiview.fusion import triangulate
 from human3r.people.finder import FinderOptions, PeopleFinder
-from human3r.people.fit.landmark_body import SWAPPED, LandmarkBody
+from human3r.people.fit.gauss_newton import SWAPPED, LandmarkBody
 from human3r.people.fit.prior import read_prior
 from human3r.pipeline import Pipeline
 from human3r.types import Frame, Intrinsics, PersonEstimate

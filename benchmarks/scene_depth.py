@@ -26,7 +26,7 @@ import torch
 from human3r_lab.datasets import ViewTruth, open_folder
 
 from human3r.config import Settings
-from human3r.geometry.rigid import invert, transform_points
+from human3r.geometry import invert, transform_points
 from human3r.pipeline import Pipeline
 from human3r.scene.scene_depth import SceneDepth
 from human3r.types import Frame

@@ -17,15 +17,19 @@ from scaffold import describe_environment, parser
 from scipy.special import logsumexp
 from torch import Tensor
 
-from human3r.geometry.camera import estimate_focal
-from human3r.geometry.rigid import expand_length
-from human3r.model.decoder import patch_positions
-from human3r.model.heads import Fusion, HumanHead, confidence_from_raw, points_from_raw
-from human3r.model.human_tokens import picture_rows, unfold_mask
-from human3r.model.layers import DecoderBlock, RotaryTable
+from human3r.geometry import estimate_focal, expand_length
+from human3r.model.heads import (
+    Fusion,
+    HumanHead,
+    confidence_from_raw,
+    picture_rows,
+    points_from_raw,
+    unfold_mask,
+)
+from human3r.model.layers import DecoderBlock, RotaryTable, patch_positions
 from human3r.model.network import Human3R
 from human3r.model.variants import VARIANTS
-from human3r.tracking.association import log_transport
+from human3r.tracking.tracks import log_transport
 
 HEIGHT, WIDTH, GRID = 288, 512, (18, 32)
 Ways = tuple[Callable[[], object], Callable[[], object]]

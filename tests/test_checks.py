@@ -3,8 +3,9 @@ import re
 import numpy as np
 import pytest
 
-from human3r.checks import MAX_IMAGE_PIXELS, check_output_path, check_rgb_image
+from human3r.atomic import check_output_path
 from human3r.errors import OutputError, ShapeError
+from human3r.types import MAX_IMAGE_PIXELS, check_rgb_image
 
 
 @pytest.mark.parametrize(

@@ -17,9 +17,7 @@ SOURCE = Path(human3r.__file__).parent
 
 LAYERS = {
     "errors": 0,
-    **dict.fromkeys(
-        ("types", "setting", "checks", "atomic", "pickles", "plugins", "npz", "file_kind"), 1
-    ),
+    **dict.fromkeys(("types", "setting", "atomic", "pickles", "plugins", "npz", "file_kind"), 1),
     "stopping": 1,
     **dict.fromkeys(("config", "geometry", "pickled_arrays", "demo_clip"), 2),
     "camera": 3,

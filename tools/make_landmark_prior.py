@@ -24,7 +24,7 @@ from human3r_lab.synth.stage import Obstacle, Seat, Stage
 from human3r.body import load_body_model, skeleton
 from human3r.body.default import default_body_path
 from human3r.people.finder import PeopleFinder
-from human3r.people.fit.landmark_body import SWAPPED, LandmarkBody
+from human3r.people.fit.gauss_newton import SWAPPED, LandmarkBody
 from human3r.people.fit.rotations import matrices, ray_frames, vectors
 from human3r.people.landmarks import PersonLandmarks
 

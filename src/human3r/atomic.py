@@ -212,3 +212,28 @@ def sha256_of(path: str | Path) -> str:
         while chunk := stream.read(1 << 20):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def check_output_path(output: str | Path, *inputs: str | Path, may_replace: bool = False) -> Path:
+    """The path of a file to write, when nothing is lost by writing it.
+
+    Args:
+        output: the file to write.
+        inputs: files that are read for it.
+        may_replace: the user said that an existing file may go.
+
+    Raises:
+        OutputError: writing would replace an input, or a file that is there already.
+    """
+    for given in inputs:
+        if Path(output).resolve() == Path(given).resolve():
+            raise OutputError(
+                f"{output}: is also read; expected another file to write to. "
+                "Name an output of its own."
+            )
+    if not may_replace and Path(output).exists():
+        raise OutputError(
+            f"{output}: is there already; expected a new file, so that nothing is lost. Name "
+            "another, or add --force to replace it."
+        )
+    return Path(output)

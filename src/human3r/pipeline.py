@@ -22,16 +22,15 @@ import torch
 from human3r.atomic import sha256_of
 from human3r.body import BodyModel, load_body_model
 from human3r.body.default import default_body_path
-from human3r.checks import check_rgb_image
+from human3r.camera.calibration import StreamCamera
 from human3r.config import Settings, settings_of
 from human3r.errors import DeviceError, InputError, NonFiniteError, WeightsError
-from human3r.io.stream_rules import ImageStamps
+from human3r.io.stream_rules import ImageStamps, SamePicture, Turns, nothing_seen, shows_scene
 from human3r.mapping.level import LevelFrame
 from human3r.mapping.points import select_points, select_static_points
 from human3r.model.checkpoint import load_network
 from human3r.model.default import default_weights_path
-from human3r.model.execution import Runner
-from human3r.model.network import Human3R
+from human3r.model.network import Human3R, Runner
 from human3r.model.precision import set_precision
 from human3r.model.variants import means
 from human3r.scale import MetricScale
@@ -40,13 +39,11 @@ from human3r.scene.scene_depth import SceneDepth
 from human3r.streaming.lookahead import look_ahead
 from human3r.streaming.motion_depth import MotionDepth
 from human3r.streaming.people import LandmarkPeople, StreamPeople
-from human3r.streaming.selection import SamePicture, Turns, nothing_seen, shows_scene
 from human3r.streaming.session import Prepared, StreamSession
-from human3r.streaming.stream_camera import StreamCamera
 from human3r.streaming.visual_odometry import VisualOdometry
 from human3r.tracking.covariance_file import find_covariance
 from human3r.tracking.tracks import Tracker
-from human3r.types import Frame, FrameEstimate, Intrinsics, PointSet
+from human3r.types import Frame, FrameEstimate, Intrinsics, PointSet, check_rgb_image
 
 log = logging.getLogger(__name__)
 

@@ -15,8 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from human3r.errors import InputError
+from human3r.errors import InputError, ShapeError
 
+MAX_IMAGE_PIXELS = 67_108_864
+"""Absolute bound on one image; front ends usually set a lower one."""
+_MAX_ASPECT = 3.0
 _SHAPE_TOLERANCE = 0.01
 """Two image sizes are of one shape when their aspect ratios differ by no more than this."""
 
@@ -156,6 +159,89 @@ def _check_size(width_px: object, height_px: object) -> None:
                 f"{name} is {value!r}; expected a whole number of pixels. The size of an array is "
                 "height, width = image.shape[:2]."
             )
+
+
+def check_rgb_image(image: object, name: str = "image") -> np.ndarray:
+    """The image itself, when it is a uint8 array of shape (height, width, 3) of sane size.
+
+    Raises:
+        ShapeError: anything else.
+    """
+    expected = "uint8 with shape (height, width, 3)"
+    if not isinstance(image, np.ndarray):
+        raise ShapeError(
+            f"{name}: expected {expected}, got {type(image).__name__}. "
+            "Convert with numpy.asarray(image.convert('RGB')) or similar.",
+            expected,
+            type(image).__name__,
+        )
+    seen = f"{image.dtype} {image.shape}"
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise ShapeError(
+            f"{name}: expected {expected}, got {seen}. {_way_to_rgb(image)}", expected, seen
+        )
+    height, width = image.shape[:2]
+    if height == 0 or width == 0:
+        raise ShapeError(
+            f"{name}: got an empty image {seen}; expected at least one pixel. Check the source.",
+            expected,
+            seen,
+        )
+    if height * width > MAX_IMAGE_PIXELS:
+        raise ShapeError(
+            f"{name}: {width}x{height} is more than {MAX_IMAGE_PIXELS} pixels. "
+            "Reduce the image before passing it on.",
+            expected,
+            seen,
+        )
+    return image
+
+
+def _way_to_rgb(image: np.ndarray) -> str:
+    """What to do with an array that is no 8-bit RGB image, as far as its shape tells."""
+    channels_first = image.ndim == 3 and image.shape[0] in (1, 3, 4) and image.shape[2] > 4
+    if image.ndim == 4:
+        return "Give one image at a time, for example images[0]; human3r.run takes all of them."
+    if channels_first:
+        return "Its channels come first: image.transpose(1, 2, 0)."
+    if image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 1):
+        return "A grey image: numpy.stack([image] * 3, axis=-1) of its two axes, as uint8."
+    if image.ndim == 3 and image.shape[2] == 4:
+        return "Without its fourth channel: image[..., :3], or image[..., 2::-1] where it is BGRA."
+    if image.ndim == 3 and image.shape[2] == 3 and image.dtype.kind == "f":
+        return "Where its values go from 0 to 1: (255 * image).round().astype(numpy.uint8)."
+    if image.ndim == 3 and image.shape[2] == 3 and image.dtype == np.uint16:
+        return "Where all 16 bits are in use: (image >> 8).astype(numpy.uint8)."
+    return "Convert it to 8-bit RGB."
+
+
+def check_image_size(width_px: int, height_px: int, max_pixels: int, what: str) -> None:
+    """Nothing, when an image of this size may be decoded.
+
+    Args:
+        width_px: of the image.
+        height_px: of the image.
+        max_pixels: most pixels to accept.
+        what: how to call it in an error message.
+
+    Raises:
+        InputError: no pixels at all, more than ``max_pixels``, or too long and narrow.
+    """
+    if width_px < 1 or height_px < 1:
+        raise InputError(
+            f"{what}: the image is {width_px}x{height_px}; expected at least one pixel. "
+            "Check how it was made."
+        )
+    if width_px * height_px > max_pixels:
+        raise InputError(
+            f"{what}: {width_px}x{height_px} is {width_px * height_px} pixels; expected at "
+            f"most {max_pixels} (input.max_pixels). Reduce the image or raise the limit."
+        )
+    if max(width_px, height_px) > _MAX_ASPECT * min(width_px, height_px):
+        raise InputError(
+            f"{what}: the image is {width_px}x{height_px}; expected an aspect ratio between "
+            "1:3 and 3:1, since the network's crop would lose people. Crop the image first."
+        )
 
 
 @dataclass(frozen=True, repr=False)

@@ -20,7 +20,7 @@ from human3r.body.skeleton import HEAD, PELVIS
 from human3r.chromm.head import ChrommHead, ChrommPeople, head_place
 from human3r.chromm.network import Chromm, scale_correction
 from human3r.chromm.patch_maps import PatchMaps
-from human3r.model.encoder import HumanBackbone
+from human3r.model.layers import HumanBackbone
 from tests import synthetic_smplx
 from tests.multiview.pi3x.little_pi3x import make_images, make_little_pi3x
 

@@ -15,7 +15,7 @@ from human3r.body import load_body_model
 from human3r.body.default import default_body_path
 from human3r.config import Settings
 from human3r.errors import InputError, NonFiniteError
-from human3r.geometry.rigid import invert, transform_points
+from human3r.geometry import invert, transform_points
 from human3r.streaming.preprocess import fit_geometry, resize_and_crop
 from human3r.types import BodyParameters, Frame, FrameEstimate, Intrinsics, PersonEstimate
 from human3r.viewer.overlay import project

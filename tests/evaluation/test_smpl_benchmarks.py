@@ -14,7 +14,7 @@ from scipy.spatial.transform import Rotation
 
 from human3r.config import Settings
 from human3r.errors import BodyModelError, InputError
-from human3r.geometry.rigid import invert
+from human3r.geometry import invert
 from human3r.streaming.preprocess import resize_and_crop
 from human3r.types import BodyParameters, FrameEstimate, Intrinsics, PersonEstimate
 from tests.datasets import published

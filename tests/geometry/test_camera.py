@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from human3r.geometry.camera import (
+from human3r.geometry import (
     estimate_focal,
     estimate_focal_median,
     network_from_square,

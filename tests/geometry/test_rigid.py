@@ -2,7 +2,7 @@ import numpy as np
 import torch
 from scipy.spatial.transform import Rotation
 
-from human3r.geometry.rigid import (
+from human3r.geometry import (
     chain_segments,
     expand_length,
     invert,

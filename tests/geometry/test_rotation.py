@@ -3,7 +3,7 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from human3r.geometry.rotation import (
+from human3r.geometry import (
     matrix_from_6d,
     matrix_from_quaternion,
     matrix_from_rotation_vector,

@@ -9,7 +9,6 @@ import pytest
 from PIL import Image as PilImage
 
 from human3r.errors import InputError
-from human3r.io.frame_source import Selection
 from human3r.io.image_messages import (
     ENCODINGS,
     family_of,
@@ -17,7 +16,7 @@ from human3r.io.image_messages import (
     rgb_from_image,
 )
 
-LIMIT = Selection(max_pixels=1_000_000)
+LIMIT = 1_000_000
 
 
 def decode(message):

@@ -1,11 +1,11 @@
-"""Ways to run the network give the same answers; see ``human3r.model.execution``."""
+"""Ways to run the network give the same answers; see ``human3r.model.network``."""
 
 import jaxtyping
 import pytest
 import torch
 
 from human3r.errors import ConfigError
-from human3r.model.execution import Runner
+from human3r.model.network import Runner
 from human3r.streaming.preprocess import normalise, pad_to_square
 from tests.model.little_network import make_little_network
 from tests.model.test_same_as_plain import check_same

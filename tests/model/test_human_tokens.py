@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from human3r.model.human_tokens import (
+from human3r.model.heads import (
     choose_peaks,
     fill_slots,
     keep_peaks,

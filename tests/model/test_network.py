@@ -2,8 +2,7 @@ import pytest
 import torch
 
 from human3r.errors import ConfigError, ShapeError
-from human3r.model.decoder import patch_positions, state_positions
-from human3r.model.encoder import DinoEncoder
+from human3r.model.layers import DinoEncoder, patch_positions, state_positions
 from human3r.model.network import Human3R
 from human3r.model.variants import VARIANTS
 from human3r.streaming.preprocess import normalise, pad_to_square

@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 from human3r.body import load_body_model, skeleton
 from human3r.body.default import default_body_path
 from human3r.body.kinematics import posed_joints, skeleton_rotations
-from human3r.geometry.rigid import invert, transform_points
+from human3r.geometry import invert, transform_points
 from human3r.multiview.view import ViewPeople, ray_covariance, view_from_tracked
 from human3r.types import BodyParameters, PersonEstimate, TrackedPerson, TrackState
 

@@ -8,7 +8,7 @@ from scipy.spatial.transform import Rotation
 from human3r.body.kinematics import posed_joints, skeleton_rotations
 from human3r.body.skeleton import JOINT_NAMES
 from human3r.errors import InputError
-from human3r.geometry.rigid import invert, transform_points
+from human3r.geometry import invert, transform_points
 from human3r.multiview.extrinsics import ViewTracks, find_extrinsics
 from human3r.types import Intrinsics
 from tests.multiview.rooms import FOCAL_PX, body_model, camera_at

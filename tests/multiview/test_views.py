@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from human3r.geometry.rigid import invert, transform_points
+from human3r.geometry import invert, transform_points
 from human3r.multiview.fuser import Fuser
 from human3r.multiview.results import tracked_in
 from human3r.multiview.synchronise import LiveSets, synchronised

@@ -7,11 +7,10 @@ import numpy as np
 
 from human3r.body import load_body_model
 from human3r.body.default import default_body_path
-from human3r.people.fit.landmark_body import LandmarkBody
+from human3r.people.fit.gauss_newton import LandmarkBody
 from human3r.people.fit.prior import LandmarkPrior, read_prior
 from human3r.people.fit.rotations import matrices, ray_frames
-from human3r.people.landmarks import PersonLandmarks
-from human3r.people.regions import Region
+from human3r.people.landmarks import PersonLandmarks, Region
 from human3r.types import Intrinsics
 
 CAMERA = Intrinsics(500.0, 500.0, 319.5, 239.5, 640, 480)

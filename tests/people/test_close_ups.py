@@ -34,7 +34,7 @@ from human3r.people.fit.hand_fit import HandEvidence, fit_hands
 from human3r.people.fit.rotations import matrices, vectors
 from human3r.people.graph import GraphNetwork, load_network
 from human3r.people.hands import HandLandmarks
-from human3r.people.regions import Region
+from human3r.people.landmarks import Region
 from human3r.people.tflite_file import Operator, TfliteFile
 from human3r.pipeline import Pipeline
 from human3r.streaming.people import LandmarkPeople

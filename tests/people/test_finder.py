@@ -14,11 +14,20 @@ from human3r.errors import ConfigError, ShapeError
 from human3r.io import open_source
 from human3r.people.finder import FinderOptions, PeopleFinder
 from human3r.people.graph import load_network
-from human3r.people.landmarks import CROP_PX, PersonLandmarks, crop, person_map
+from human3r.people.landmarks import (
+    CROP_PX,
+    Detection,
+    PersonLandmarks,
+    Region,
+    assigned,
+    crop,
+    is_same_person,
+    person_map,
+    region_of_circle,
+)
 from human3r.people.movenet import decode
 from human3r.people.network_file import packaged_network_path
 from human3r.people.pose_detector import PoseDetector
-from human3r.people.regions import Detection, Region, assigned, is_same_person, region_of_circle
 from human3r.types import ImageGeometry
 from tests.people.pictures import ORIGINAL, PERSON
 

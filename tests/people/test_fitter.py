@@ -6,12 +6,11 @@ import numpy as np
 import pytest
 
 from human3r.errors import InputError, StreamOrderError
-from human3r.people.fit.fitter import BodyFitter
+from human3r.people.fit.fitter import BodyFitter, turn_between
 from human3r.people.fit.gauss_newton import CovarianceFactors
 from human3r.people.fit.observations import other_way_round
 from human3r.people.fit.rotations import vectors
 from human3r.people.fit.stature import FloorPlane, LogStature
-from human3r.people.fit.track import turn_between
 from tests.people.posed_landmarks import (
     CAMERA,
     body_model,

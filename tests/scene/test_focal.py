@@ -12,10 +12,11 @@ from safetensors.torch import save_file
 from human3r.demo_clip import demo_clip_path
 from human3r.errors import InputError, ShapeError, WeightsError
 from human3r.io import open_source
-from human3r.scene.networks import DepthNetwork, FocalNetwork
 from human3r.scene.scene_depth import (
     FOCAL_FORMAT,
     FORMAT,
+    DepthNetwork,
+    FocalNetwork,
     SceneDepth,
     load_focal_network,
     packaged_focal_path,

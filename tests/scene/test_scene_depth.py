@@ -11,8 +11,13 @@ from safetensors.torch import save_file
 
 from human3r.demo_clip import demo_clip_path
 from human3r.errors import InputError, ShapeError, WeightsError
-from human3r.scene.networks import DepthNetwork, pixel_rays
-from human3r.scene.scene_depth import FORMAT, SceneDepth, points_along_rays
+from human3r.scene.scene_depth import (
+    FORMAT,
+    DepthNetwork,
+    SceneDepth,
+    pixel_rays,
+    points_along_rays,
+)
 from human3r.types import Intrinsics
 from tests.tracking.people import estimate_of
 

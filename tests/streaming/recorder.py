@@ -8,10 +8,8 @@ import numpy as np
 import torch
 
 from human3r.config import Settings
-from human3r.geometry.camera import estimate_focal, project
-from human3r.geometry.rigid import transform_points
-from human3r.geometry.rotation import rotation_vector_from_matrix
-from human3r.model.decoder import POSE_POSITION, state_positions
+from human3r.geometry import estimate_focal, project, rotation_vector_from_matrix, transform_points
+from human3r.model.layers import POSE_POSITION, state_positions
 from human3r.model.network import Human3R
 from human3r.streaming.preprocess import crop_from_square
 from human3r.streaming.session import StreamSession, View

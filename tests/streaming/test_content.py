@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from human3r.config import Settings
+from human3r.io.stream_rules import SamePicture, shows_scene
 from human3r.pipeline import Pipeline
-from human3r.streaming.selection import SamePicture, shows_scene
 from human3r.types import Frame, Intrinsics
 
 RNG = np.random.default_rng(0)

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from human3r.camera.calibration import along_rays_of
 from human3r.errors import InputError
-from human3r.streaming.stream_camera import along_rays_of
 from human3r.types import (
     BodyParameters,
     Frame,

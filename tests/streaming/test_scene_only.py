@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from human3r.config import Settings
-from human3r.model.execution import Runner
+from human3r.model.network import Runner
 from human3r.streaming.session import StreamSession
 from tests.model.little_network import make_little_network
 

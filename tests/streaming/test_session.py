@@ -9,7 +9,7 @@ import torch
 
 from human3r.config import Settings
 from human3r.errors import InputError, NonFiniteError, OutputError, ShapeError, StreamOrderError
-from human3r.geometry.rigid import chain_segments
+from human3r.geometry import chain_segments
 from human3r.pipeline import Pipeline
 from human3r.streaming.session import StreamSession
 from human3r.types import Frame, FrameEstimate

@@ -6,7 +6,7 @@ import torch
 
 from human3r.config import Settings
 from human3r.errors import WeightsError
-from human3r.model.execution import Runner
+from human3r.model.network import Runner
 from human3r.pipeline import Pipeline
 from human3r.streaming import session as session_module
 from human3r.streaming.preprocess import download

@@ -8,10 +8,10 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from human3r.errors import InputError
-from human3r.model.network import Human3R
+from human3r.model.network import Human3R, RecurrentState
 from human3r.model.variants import VARIANTS
-from human3r.streaming.state import RecurrentState, StreamState
-from human3r.tracking.association import TrackMemory, associate
+from human3r.streaming.state import StreamState
+from human3r.tracking.tracks import TrackMemory, associate
 
 
 @pytest.fixture
@@ -54,28 +54,7 @@ def test_a_stream_comes_back_as_it_was(stream_file, tiny_network):
     assert state.tracks.track_ids.tolist() == [0, 1]
     assert state.tracks.next_id == 2
     assert torch.equal(state.recurrent.memory, tiny_network.initial_memory())
-
-
-@pytest.mark.parametrize("is_first", [True, False])
-def test_a_recurrent_state_comes_back_as_it_was(tiny_network, tmp_path, is_first):
-    with torch.no_grad():
-        state = RecurrentState.initial(tiny_network)
-    state = dataclasses.replace(state, is_first=is_first)
-    state.save(tmp_path / "state.safetensors", tiny_network.config)
-    again = RecurrentState.load(tmp_path / "state.safetensors", tiny_network)
-    assert torch.equal(again.tokens, state.tokens)
-    assert torch.equal(again.memory, state.memory)
-    assert again.is_first == is_first
-
-
-def test_a_clone_shares_nothing(tiny_network):
-    with torch.no_grad():
-        state = RecurrentState.initial(tiny_network)
-        copy = state.clone()
-        copy.tokens.zero_()
-        copy.memory.zero_()
-    assert state.tokens.abs().max() > 0
-    assert tiny_network.initial_memory().abs().max() > 0
+    assert state.recurrent.is_first
 
 
 def test_a_stream_of_another_network_is_refused(stream_file):

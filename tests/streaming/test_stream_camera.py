@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from human3r.streaming.stream_camera import StreamCamera
+from human3r.camera.calibration import StreamCamera
 from human3r.types import Intrinsics
 from tests.streaming.test_known_camera import OWN, SOURCE, estimate, person
 

@@ -8,7 +8,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from human3r.config import Settings
-from human3r.geometry.rigid import invert
+from human3r.geometry import invert
 from human3r.pipeline import Pipeline
 from human3r.streaming.visual_odometry import VisualOdometry, find_pose
 from human3r.types import Frame, FrameEstimate, ImageGeometry, Intrinsics

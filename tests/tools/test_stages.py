@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from benchmarks.stages import StageTimer, WorkCounter, network_stages
-from human3r.model.encoder import DINO_PATCH_PX
+from human3r.model.layers import DINO_PATCH_PX
 from human3r.streaming.preprocess import normalise, pad_to_square
 from tests.model.little_network import make_little_network
 

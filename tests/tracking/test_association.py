@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from human3r.tracking.association import TrackMemory, associate, forget, log_transport, match
+from human3r.tracking.tracks import TrackMemory, associate, forget, log_transport, match
 
 SECOND_NS = 1_000_000_000
 

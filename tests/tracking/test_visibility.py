@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from human3r.tracking.visibility import DepthView, body_surface, joint_visibility
+from human3r.tracking.uncertainty import DepthView, body_surface, joint_visibility
 from human3r.types import BodyParameters, Intrinsics, PersonEstimate
 
 CAMERA = Intrinsics(250.0, 250.0, 159.5, 119.5, 320, 240)

@@ -16,7 +16,7 @@ from human3r_lab.training.losses import compute_losses
 from human3r_lab.training.ray_maps import ray_maps
 from human3r_lab.training.recipes import HUMAN_BRANCH, PEOPLE, choose_parameters, make_recipe
 
-from human3r.model.human_tokens import Detections
+from human3r.model.heads import Detections
 from human3r.model.network import Human3R
 from human3r.streaming.preprocess import pad_to_square
 

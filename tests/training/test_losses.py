@@ -21,7 +21,7 @@ from human3r_lab.training.losses import (
 
 from human3r.body import load_body_model
 from human3r.body.default import default_body_path
-from human3r.geometry.rigid import pose_from_matrix
+from human3r.geometry import pose_from_matrix
 from human3r.model.heads import People
 from tests.training.small import SMALL
 
@@ -216,7 +216,7 @@ def test_mask_truth_is_the_padded_image(perfect, batch):
 def test_body_points_are_those_of_the_whole_body(body_points):
     whole = load_body_model(default_body_path())
     rng = torch.Generator().manual_seed(0)
-    from human3r.geometry.rotation import matrix_from_rotation_vector
+    from human3r.geometry import matrix_from_rotation_vector
 
     rotations = matrix_from_rotation_vector(0.4 * torch.randn(3, 53, 3, generator=rng))
     numbers = [torch.randn(3, n, generator=rng) for n in (10, 10, 3)]

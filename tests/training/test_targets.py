@@ -20,7 +20,7 @@ from human3r_lab.training.targets import TargetRules, make_targets, read_beside
 from human3r.body import load_body_model
 from human3r.body.default import default_body_path
 from human3r.geometry import transform_points
-from human3r.model.human_tokens import locate_people
+from human3r.model.heads import locate_people
 from human3r.streaming.preprocess import fit_geometry, resize_and_crop
 from tests.training.fake_sequences import make_views
 

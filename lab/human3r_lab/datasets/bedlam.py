@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from human3r.errors import InputError
-from human3r.geometry.rotation import matrix_from_rotation_vector
+from human3r.geometry import matrix_from_rotation_vector
 from human3r.types import Intrinsics
 from human3r_lab.datasets.bedlam_files import (
     LAYOUT,

@@ -10,8 +10,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from human3r.checks import MAX_IMAGE_PIXELS
 from human3r.errors import InputError
+from human3r.types import MAX_IMAGE_PIXELS
 
 LAYOUT = (
     "Expected bedlam_labels/SCENE.npz and SCENE/png, SCENE/depth, SCENE/masks and "

@@ -6,9 +6,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from human3r.checks import MAX_IMAGE_PIXELS
 from human3r.errors import InputError
-from human3r.types import Intrinsics
+from human3r.types import MAX_IMAGE_PIXELS, Intrinsics
 
 _MAX_TEXT_BYTES = 64 * 2**20
 

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from human3r.checks import MAX_IMAGE_PIXELS
 from human3r.errors import InputError
+from human3r.types import MAX_IMAGE_PIXELS
 from human3r_lab.datasets.files import folders, intrinsics_of, read_rgb, require
 from human3r_lab.datasets.recorded import RecordedSequence, RecordedView
 

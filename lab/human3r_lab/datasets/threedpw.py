@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from human3r.errors import InputError
-from human3r.geometry.rigid import invert
+from human3r.geometry import invert
 from human3r_lab.datasets.files import intrinsics_of, read_rgb, require
 from human3r_lab.datasets.pickled_annotations import array_of, read_pickled
 from human3r_lab.datasets.recorded import RecordedPerson, RecordedSequence, RecordedView

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from human3r.config import OdometrySettings
-from human3r.geometry.rigid import invert
+from human3r.geometry import invert
 from human3r.types import FrameEstimate
 from human3r_lab.evaluation.measures import Measure, RunningMean
 from human3r_lab.evaluation.trajectory_metrics import trajectory_errors

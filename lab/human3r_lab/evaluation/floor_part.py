@@ -6,7 +6,7 @@ skin, a little above what they stand on.
 
 import numpy as np
 
-from human3r.geometry.rigid import transform_points
+from human3r.geometry import transform_points
 from human3r.types import FrameEstimate
 from human3r_lab.evaluation.body_metrics import MM_PER_M
 from human3r_lab.evaluation.matched_frame import MatchedFrame

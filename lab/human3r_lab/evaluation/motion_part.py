@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from human3r.geometry.rigid import transform_points
+from human3r.geometry import transform_points
 from human3r_lab.evaluation.matched_frame import MatchedFrame
 from human3r_lab.evaluation.measures import Measure, RunningMean
 from human3r_lab.evaluation.world_metrics import (

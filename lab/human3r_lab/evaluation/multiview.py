@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from human3r.errors import InputError
-from human3r.geometry.rigid import transform_points
+from human3r.geometry import transform_points
 from human3r.multiview.fuser import Fuser, MultiviewEstimate
 from human3r.multiview.settings import POSITIONS, FusionSettings
 from human3r.multiview.view import ViewPeople, view_from_estimate

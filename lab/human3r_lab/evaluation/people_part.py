@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from human3r.people.fit.track import turn_between
+from human3r.people.fit.fitter import turn_between
 from human3r_lab.evaluation.body_metrics import BodyErrors, body_errors, pelvis_of
 from human3r_lab.evaluation.conditions import CONDITIONS, steps_of
 from human3r_lab.evaluation.matched_frame import BodyScheme, MatchedFrame

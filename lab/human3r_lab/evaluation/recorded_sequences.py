@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from human3r.geometry.rigid import invert
+from human3r.geometry import invert
 from human3r.streaming.preprocess import fit_geometry
 from human3r.types import Frame
 from human3r_lab.datasets.recorded import RecordedSequence, RecordedView

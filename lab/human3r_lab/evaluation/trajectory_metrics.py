@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 
-from human3r.geometry.rigid import invert
+from human3r.geometry import invert
 from human3r_lab.evaluation.alignment import align_similarity
 from human3r_lab.evaluation.world_metrics import path_length_m
 

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
 from human3r.errors import ConfigError
-from human3r.geometry.rigid import invert
+from human3r.geometry import invert
 from human3r.model.variants import NetworkConfig
 from human3r_lab.datasets import SequenceFile, ViewTruth
 from human3r_lab.training.augmentation import (

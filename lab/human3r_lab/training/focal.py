@@ -14,9 +14,9 @@ from safetensors.torch import save
 
 from human3r.atomic import sha256_of, whole_file
 from human3r.model.precision import computes_bfloat16
-from human3r.scene.networks import FocalNetwork
 from human3r.scene.scene_depth import (
     FOCAL_FORMAT,
+    FocalNetwork,
     load_depth_network,
     load_focal_network,
     packaged_weights_path,

@@ -10,12 +10,9 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from human3r.geometry.rigid import pose_from_raw
-from human3r.model.decoder import SizeConstants, StreamPositions, decode
-from human3r.model.encoder import DINO_PATCH_PX
-from human3r.model.heads import People, confidence_from_raw
-from human3r.model.human_tokens import probability
-from human3r.model.layers import RotaryTable
+from human3r.geometry import pose_from_raw
+from human3r.model.heads import People, confidence_from_raw, probability
+from human3r.model.layers import DINO_PATCH_PX, RotaryTable, SizeConstants, StreamPositions, decode
 from human3r.model.network import Human3R
 from human3r.streaming.preprocess import pad_to_square
 from human3r_lab.training.batches import Batch

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from human3r.body.skeleton import PELVIS
-from human3r.geometry.rigid import pose_from_matrix
+from human3r.geometry import pose_from_matrix
 from human3r.streaming.preprocess import pad_to_square
 from human3r_lab.training.batches import Batch
 from human3r_lab.training.body_points import BodyPoints

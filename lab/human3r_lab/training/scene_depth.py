@@ -18,8 +18,7 @@ from torch import Tensor
 from human3r.atomic import whole_file
 from human3r.errors import WeightsError
 from human3r.model.precision import computes_bfloat16
-from human3r.scene.networks import DepthNetwork, Trunk, pixel_rays
-from human3r.scene.scene_depth import FORMAT, load_depth_network
+from human3r.scene.scene_depth import FORMAT, DepthNetwork, Trunk, load_depth_network, pixel_rays
 from human3r.setting import CommandParser
 from human3r_lab.training.scene_views import LARGE_PX, SMALL_PX, SceneBatch, SceneViews
 

@@ -4,8 +4,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from human3r.geometry.camera import square_offset_px
-from human3r.model.encoder import DINO_PATCH_PX
+from human3r.geometry import square_offset_px
+from human3r.model.layers import DINO_PATCH_PX
 from human3r_lab.datasets import ViewTruth
 
 _NEAR_M = 0.01

@@ -11,7 +11,7 @@ from torch import Tensor
 from human3r.body import BodyModel, load_body_model
 from human3r.config import Settings
 from human3r.errors import NonFiniteError
-from human3r.geometry.rigid import invert
+from human3r.geometry import invert
 from human3r.model.network import Human3R
 from human3r.streaming.session import StreamSession
 from human3r.types import Frame, FrameEstimate

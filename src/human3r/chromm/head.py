@@ -8,10 +8,16 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from human3r.chromm.patch_maps import PatchMaps
-from human3r.geometry.rotation import matrix_from_6d
-from human3r.model.encoder import DINO_PATCH_PX
-from human3r.model.heads import NUM_BETAS, NUM_ROTATIONS, HumanHead
-from human3r.model.human_tokens import choose_peaks, keep_peaks, probability
+from human3r.geometry import matrix_from_6d
+from human3r.model.heads import (
+    NUM_BETAS,
+    NUM_ROTATIONS,
+    HumanHead,
+    choose_peaks,
+    keep_peaks,
+    probability,
+)
+from human3r.model.layers import DINO_PATCH_PX
 
 MIN_SCORE = 0.3
 """Least score of a head."""

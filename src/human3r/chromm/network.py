@@ -11,7 +11,7 @@ from human3r.body.base import BodyModel
 from human3r.body.skeleton import HEAD, PELVIS
 from human3r.chromm.head import MIN_SCORE, ChrommHead, ChrommPeople, HumanMaps
 from human3r.chromm.patch_maps import PatchMaps
-from human3r.model.encoder import HumanBackbone
+from human3r.model.layers import HumanBackbone
 from human3r.multiview.pi3x.network import Pi3X, Pi3XOutput
 from human3r.multiview.pi3x.priors import Priors
 from human3r.scale.torso_scale import scale_from_torsos

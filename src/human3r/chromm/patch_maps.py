@@ -7,8 +7,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from human3r.errors import InputError
-from human3r.geometry.camera import network_from_square, square_offset_px
-from human3r.model.encoder import DINO_PATCH_PX
+from human3r.geometry import network_from_square, square_offset_px
+from human3r.model.layers import DINO_PATCH_PX
 
 
 @dataclass(frozen=True)

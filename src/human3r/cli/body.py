@@ -28,8 +28,8 @@ def add_parser(commands: Any) -> None:
 
 
 def _convert(args: argparse.Namespace) -> int:
+    from human3r.atomic import check_output_path
     from human3r.body.convert import convert_body
-    from human3r.checks import check_output_path
 
     target = check_output_path(args.target, args.source, may_replace=args.force)
     _show(convert_body(args.source, target))

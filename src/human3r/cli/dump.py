@@ -80,9 +80,8 @@ def run(args: argparse.Namespace) -> int:
     """
     import numpy as np
 
-    from human3r.atomic import whole_file
+    from human3r.atomic import check_output_path, whole_file
     from human3r.body import load_body_model
-    from human3r.checks import check_output_path
     from human3r.config import Settings
     from human3r.model.checkpoint import load_network
     from human3r.pipeline import choose_device

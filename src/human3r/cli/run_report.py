@@ -68,7 +68,7 @@ class Found:
     def _remark(self, frame: "Frame", reason: str) -> None:
         self.unseen[reason] += 1
         if self.unseen[reason] == 1:
-            from human3r.streaming.selection import UNSEEN
+            from human3r.io.stream_rules import UNSEEN
 
             log.warning("frame at %d ns: %s", frame.stamp_ns, UNSEEN[reason])
 

@@ -57,7 +57,7 @@ _EXPECTED = "weights as safetensors, a checkpoint of torch.save or a network's p
 
 
 def _convert(args: argparse.Namespace) -> int:
-    from human3r.checks import check_output_path
+    from human3r.atomic import check_output_path
     from human3r.errors import WeightsError
     from human3r.file_kind import check_is_file
 
@@ -85,7 +85,7 @@ def _convert(args: argparse.Namespace) -> int:
 
 
 def _seeded(args: argparse.Namespace) -> int:
-    from human3r.checks import check_output_path
+    from human3r.atomic import check_output_path
     from human3r.errors import WeightsError
     from human3r.file_kind import check_is_file
     from human3r.model.variants import VARIANTS

@@ -21,15 +21,14 @@ from human3r.body import skeleton
 from human3r.errors import InputError
 from human3r.export.result import Result, ResultCamera
 from human3r.export.result_world import frames_of_one_world
-from human3r.geometry.rigid import invert, transform_points
+from human3r.geometry import invert, transform_points
 from human3r.io.bag import open_bag
-from human3r.io.frame_source import Selection
 from human3r.io.image_messages import rgb_from_message
 from human3r.io.message_definitions import register_type
 from human3r.io.scene_cloud import SceneCloud
 from human3r.io.scene_file import DEFAULT_VOXEL_M
 from human3r.io.stream_rules import stamp_ns_of
-from human3r.types import TrackState
+from human3r.types import MAX_IMAGE_PIXELS, TrackState
 from human3r.viewer.small_images import MAX_IMAGES, small_image
 
 log = logging.getLogger(__name__)
@@ -377,7 +376,7 @@ class _Bag:
             for message in self._messages(self._connections(*names, kinds=_IMAGES)):
                 number = numbers.get(stamp_ns_of(message.header.stamp), -1)
                 if number >= 0 and number % step == 0:
-                    image = rgb_from_message(message, str(self._path), Selection())
+                    image = rgb_from_message(message, str(self._path), MAX_IMAGE_PIXELS)
                     found[number] = small_image(image)
             return found
         # A page without a picture in its camera is better than none.

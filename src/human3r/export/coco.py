@@ -15,7 +15,7 @@ from human3r.atomic import whole_file
 from human3r.body.skeleton import FACE_LANDMARK_NAMES
 from human3r.export.clip import Clip, Person
 from human3r.export.formats import manifest
-from human3r.geometry.rigid import invert, transform_points
+from human3r.geometry import invert, transform_points
 
 _SIDES = ("left", "right")
 BODY = (

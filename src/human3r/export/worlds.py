@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from human3r.export.result import Result
-from human3r.geometry.rigid import transform_points
+from human3r.geometry import transform_points
 from human3r.mapping.ground import up_from_floor
 from human3r.mapping.level import level_from_up
 

@@ -5,11 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from human3r.checks import check_rgb_image
 from human3r.errors import InputError
 from human3r.io.frame_source import FrameSource, Selection
 from human3r.io.stream_rules import ImageStamps
-from human3r.types import Frame
+from human3r.types import Frame, check_image_size, check_rgb_image
 
 
 class ArraySource(FrameSource):
@@ -38,7 +37,7 @@ class ArraySource(FrameSource):
 
     def _decode(self, item: Frame, number: int) -> Frame:
         height, width = check_rgb_image(item.image).shape[:2]
-        self.selection.check_size(width, height, f"image {number}")
+        check_image_size(width, height, self.selection.max_pixels, f"image {number}")
         return item
 
 

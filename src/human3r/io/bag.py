@@ -155,7 +155,7 @@ class BagSource(FrameSource):
         return self._arrived(item, number).frame
 
     def _decoded(self, message: Any, stamp_ns: int, what: str) -> Frame:
-        image = rgb_from_message(message, what, self.selection)
+        image = rgb_from_message(message, what, self.selection.max_pixels)
         frame_id = image_frame(message.header.frame_id)
         if not message.header.frame_id:
             self._say_once(UNNAMED_FRAME)

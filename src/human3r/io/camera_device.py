@@ -9,7 +9,7 @@ import numpy as np
 
 from human3r.errors import InputError
 from human3r.io.frame_source import FrameSource, Selection
-from human3r.types import Frame
+from human3r.types import Frame, check_image_size
 
 
 class CameraSource(FrameSource):
@@ -49,7 +49,12 @@ class CameraSource(FrameSource):
 
     def _decode(self, item: tuple[np.ndarray, int], number: int) -> Frame:
         image, stamp_ns = item
-        self.selection.check_size(image.shape[1], image.shape[0], f"{self.name}: frame {number}")
+        check_image_size(
+            image.shape[1],
+            image.shape[0],
+            self.selection.max_pixels,
+            f"{self.name}: frame {number}",
+        )
         return Frame(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), stamp_ns)
 
 

@@ -15,6 +15,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from human3r.errors import InputError
 from human3r.file_kind import kind_of
 from human3r.io.frame_source import Reduction, Selection
+from human3r.types import check_image_size
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +48,7 @@ class ImageFiles:
             InputError: no image, damaged, too large, or pixels whose range cannot be guessed.
         """
         what = str(path)
-        with _opened(path, what, self._selection) as image:
+        with _opened(path, what, self._selection.max_pixels) as image:
             upright = image
             if image.mode in _DEEP_GRAY_MODES or image.mode == "I":
                 upright = Image.fromarray(self._eight_bits(np.asarray(image), what))
@@ -80,21 +81,21 @@ class ImageFiles:
 
 
 def decode_stored(
-    data: bytes, what: str, selection: Selection, *, deep_gray: bool = False
+    data: bytes, what: str, max_pixels: int, *, deep_gray: bool = False
 ) -> tuple[np.ndarray, bool]:
     """An encoded image as (height, width, 3) uint8 RGB, as its pixels are stored; and is it grey.
 
     Args:
         data: of the whole image; more bytes may follow its end, as USB cameras send them.
         what: how to call it in an error message.
-        selection: the largest size to accept.
+        max_pixels: the largest size to accept.
         deep_gray: take the upper 8 bits of a grey image with 16; otherwise it is refused, since
             most of them are depth.
 
     Raises:
         InputError: not an 8-bit image, damaged, too large, or to be shown turned.
     """
-    with _opened(io.BytesIO(data), what, selection) as image:
+    with _opened(io.BytesIO(data), what, max_pixels) as image:
         _check_upright(image, what)
         if deep_gray and image.mode in _DEEP_GRAY_MODES:
             gray = (np.array(image) >> 8).astype(np.uint8)
@@ -107,20 +108,21 @@ def decode_stored(
 
 
 @contextmanager
-def _opened(data: Path | BinaryIO, what: str, selection: Selection) -> Iterator[Image.Image]:
+def _opened(data: Path | BinaryIO, what: str, max_pixels: int) -> Iterator[Image.Image]:
     """An image whose header has been read; what goes wrong with it becomes an InputError."""
     try:
         with warnings.catch_warnings():
             # The limit of ours below is stricter and has a message.
             warnings.simplefilter("ignore")
             with Image.open(data, formats=_FORMATS) as image:
-                selection.check_size(*image.size, what)  # pyright: ignore[reportCallIssue]
+                width, height = image.size
+                check_image_size(width, height, max_pixels, what)
                 yield image
     except InputError:
         raise
     except Image.DecompressionBombError as error:
         raise InputError(
-            f"{what}: absurdly large ({error}); expected at most {selection.max_pixels} pixels "
+            f"{what}: absurdly large ({error}); expected at most {max_pixels} pixels "
             "(input.max_pixels). Reduce the image."
         ) from error
     # Damaged data make Pillow's decoders raise nearly everything.

@@ -5,20 +5,18 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from functools import cache, cached_property
+from functools import cached_property
 from types import TracebackType
 from typing import Any
 
 from human3r.camera.given_camera import GivenCamera
-from human3r.checks import MAX_IMAGE_PIXELS
 from human3r.config import Settings
 from human3r.errors import InputError
 from human3r.io.stream_rules import StreamRules, StreamShape, Verdict
-from human3r.types import Frame
+from human3r.types import MAX_IMAGE_PIXELS, Frame
 
 log = logging.getLogger(__name__)
 
-_MAX_ASPECT = 3.0
 _LEAST_SIDE_PX = 16
 """As many pixels as one patch of the network has."""
 
@@ -79,28 +77,6 @@ class Selection:
         scale = self.max_side_px / longer_px
         return max(1, round(width_px * scale)), max(1, round(height_px * scale))
 
-    def check_size(self, width_px: int, height_px: int, what: str) -> None:
-        """Nothing, when an image of this size may be decoded.
-
-        Raises:
-            InputError: no pixels at all, more than ``max_pixels``, or too long and narrow.
-        """
-        if width_px < 1 or height_px < 1:
-            raise InputError(
-                f"{what}: the image is {width_px}x{height_px}; expected at least one pixel. "
-                "Check how it was made."
-            )
-        if width_px * height_px > self.max_pixels:
-            raise InputError(
-                f"{what}: {width_px}x{height_px} is {width_px * height_px} pixels; expected at "
-                f"most {self.max_pixels} (input.max_pixels). Reduce the image or raise the limit."
-            )
-        if max(width_px, height_px) > _MAX_ASPECT * min(width_px, height_px):
-            raise InputError(
-                f"{what}: the image is {width_px}x{height_px}; expected an aspect ratio between "
-                "1:3 and 3:1, since the network's crop would lose people. Crop the image first."
-            )
-
 
 class Reduction:
     """Says once that images are reduced: pixels in results are those of the smaller ones."""
@@ -123,12 +99,6 @@ class Reduction:
                 *smaller,
             )
         return smaller
-
-
-@cache
-def size_limit(max_pixels: int) -> Selection:
-    """A selection of all images up to this size; cached, since its settings take time to make."""
-    return Selection(max_pixels=max_pixels)
 
 
 @dataclass

@@ -14,7 +14,7 @@ import numpy as np
 
 from human3r.errors import InputError
 from human3r.io.encoded import decode_stored
-from human3r.io.frame_source import Selection
+from human3r.types import check_image_size
 
 _Planes = Callable[[np.ndarray, int, int], np.ndarray]
 """Rows of bytes (rows, bytes), width and height to RGB."""
@@ -116,16 +116,16 @@ def family_of(message: Any) -> str:
     return layout.family if layout else "compressed"
 
 
-def rgb_from_message(message: Any, what: str, selection: Selection) -> np.ndarray:
+def rgb_from_message(message: Any, what: str, max_pixels: int) -> np.ndarray:
     """A ``sensor_msgs/Image`` or ``CompressedImage`` as (height, width, 3) uint8 RGB.
 
     Args and errors as for ``rgb_from_image`` and ``rgb_from_compressed``.
     """
     read = rgb_from_image if hasattr(message, "encoding") else rgb_from_compressed
-    return read(message, what, selection)
+    return read(message, what, max_pixels)
 
 
-def rgb_from_image(message: Any, what: str, selection: Selection) -> np.ndarray:
+def rgb_from_image(message: Any, what: str, max_pixels: int) -> np.ndarray:
     """A ``sensor_msgs/Image`` as (height, width, 3) uint8 RGB.
 
     rgb8 stays where it lies: the result is a read-only view of the message's data. Everything
@@ -134,14 +134,14 @@ def rgb_from_image(message: Any, what: str, selection: Selection) -> np.ndarray:
     Args:
         message: any object with the fields of the message.
         what: how to call it in an error message.
-        selection: the largest size to accept.
+        max_pixels: the largest size to accept.
 
     Raises:
         InputError: an encoding that cannot be read, or sizes that cannot be true.
     """
     height, width = int(message.height), int(message.width)
     layout = _layout(message.encoding, what)
-    selection.check_size(width, height, what)
+    check_image_size(width, height, max_pixels, what)
     _check_pixels(layout, message.encoding, width, height, what)
     rows = _rows(message, layout, width, height, what)
     if layout.depth == 2:
@@ -202,7 +202,7 @@ def _rows(message: Any, layout: _Layout, width: int, height: int, what: str) -> 
     return rows[:, :row]
 
 
-def rgb_from_compressed(message: Any, what: str, selection: Selection) -> np.ndarray:
+def rgb_from_compressed(message: Any, what: str, max_pixels: int) -> np.ndarray:
     """A ``sensor_msgs/CompressedImage`` as (height, width, 3) uint8 RGB.
 
     The data say what they are: JPEG, PNG, WebP, TIFF, BMP or PPM. Of ``format`` the encoding
@@ -212,7 +212,7 @@ def rgb_from_compressed(message: Any, what: str, selection: Selection) -> np.nda
     Args:
         message: any object with the fields of the message.
         what: how to call it in an error message.
-        selection: the largest size to accept.
+        max_pixels: the largest size to accept.
 
     Raises:
         InputError: other content, depth, damaged, too large, or to be shown turned: calibration
@@ -229,7 +229,7 @@ def rgb_from_compressed(message: Any, what: str, selection: Selection) -> np.nda
     layout = _LAYOUTS[declared] if is_known else None
     try:
         is_deep = layout is not None and layout.depth == 2
-        image, is_gray = decode_stored(bytes(message.data), what, selection, deep_gray=is_deep)
+        image, is_gray = decode_stored(bytes(message.data), what, max_pixels, deep_gray=is_deep)
     except InputError as error:
         if _VIDEO.search(form):
             raise InputError(

@@ -12,7 +12,7 @@ from av.error import FFmpegError
 from human3r.errors import InputError
 from human3r.file_kind import BAGS, kind_of, refuse_other_kinds
 from human3r.io.frame_source import FrameSource, Reduction, Selection
-from human3r.types import Frame
+from human3r.types import Frame, check_image_size
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ class VideoSource(FrameSource):
                 f"{what}: no decoder for its video codec; expected a common one such as H.264. "
                 "Convert the file."
             )
-        self.selection.check_size(stream.width, stream.height, what)
+        check_image_size(stream.width, stream.height, self.selection.max_pixels, what)
         stream.thread_type = "AUTO"
         return stream
 
@@ -121,7 +121,9 @@ class VideoSource(FrameSource):
 
     def _decode(self, item: tuple[av.VideoFrame, int], number: int) -> Frame:
         picture, stamp_ns = item
-        self.selection.check_size(picture.width, picture.height, f"{self.name}: frame {number}")
+        check_image_size(
+            picture.width, picture.height, self.selection.max_pixels, f"{self.name}: frame {number}"
+        )
         width, height = self._reduction.size(*self._square_size(picture))
         image = picture.to_ndarray(format="rgb24", width=width, height=height)
         return Frame(_turned(image, picture.rotation), stamp_ns)

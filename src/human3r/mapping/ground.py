@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from human3r.config import SceneSettings
-from human3r.geometry.rigid import transform_points
+from human3r.geometry import transform_points
 from human3r.types import FrameEstimate, PersonEstimate
 
 _ANKLES, _HEAD = (7, 8), 15

@@ -20,7 +20,7 @@ from scipy.spatial.transform import Rotation
 
 from human3r.body.skeleton import JOINT_NAMES
 from human3r.errors import InputError
-from human3r.geometry.rigid import invert
+from human3r.geometry import invert
 from human3r.types import FrameEstimate, Intrinsics
 
 _JOINTS = 22

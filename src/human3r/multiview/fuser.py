@@ -8,7 +8,7 @@ from jaxtyping import Float
 
 from human3r.body import skeleton
 from human3r.errors import InputError
-from human3r.geometry.rigid import invert, transform_points
+from human3r.geometry import invert, transform_points
 from human3r.multiview import association, fusion
 from human3r.multiview.floor import Floor
 from human3r.multiview.health import Health, ViewHealth

@@ -8,7 +8,7 @@ import torch
 
 from human3r.body import skeleton
 from human3r.body.base import BodyModel
-from human3r.geometry.rigid import invert, transform_points
+from human3r.geometry import invert, transform_points
 from human3r.multiview.fuser import FusedPerson
 from human3r.types import (
     BodyParameters,

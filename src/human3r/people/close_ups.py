@@ -18,8 +18,7 @@ from human3r.errors import WeightsError
 from human3r.people import faces, hands
 from human3r.people.faces import FaceLandmarker, FaceLandmarks
 from human3r.people.hands import HandLandmarker, HandLandmarks
-from human3r.people.landmarks import PersonLandmarks, crop
-from human3r.people.regions import Region, is_usable
+from human3r.people.landmarks import PersonLandmarks, Region, crop, is_usable
 
 _MIN_SCORE = 0.5
 _MIN_OWN_SIDE = 0.2

@@ -16,8 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from human3r.atomic import output_errors, whole_path
-from human3r.checks import check_output_path
+from human3r.atomic import check_output_path, output_errors, whole_path
 from human3r.errors import WeightsError
 from human3r.model.weights_file import is_pickle
 from human3r.people.network_file import Layer, NetworkFile

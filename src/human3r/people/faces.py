@@ -12,8 +12,7 @@ import numpy as np
 import torch
 
 from human3r.people.graph import load_network
-from human3r.people.landmarks import PersonLandmarks
-from human3r.people.regions import Region, camera_axes, upright_region
+from human3r.people.landmarks import PersonLandmarks, Region, camera_axes, upright_region
 
 CROP_PX = 192
 NETWORK = "face_landmark"

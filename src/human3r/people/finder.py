@@ -17,13 +17,22 @@ import cv2
 import numpy as np
 import torch
 
-from human3r.checks import check_rgb_image
 from human3r.errors import ConfigError
-from human3r.people.landmarks import Landmarker, PersonLandmarks, crop
+from human3r.people.landmarks import (
+    Detection,
+    Landmarker,
+    PersonLandmarks,
+    Region,
+    assigned,
+    crop,
+    distinct,
+    is_same_person,
+    is_usable,
+)
 from human3r.people.movenet import MoveNetDetector
 from human3r.people.network_file import packaged_network_path
 from human3r.people.pose_detector import PoseDetector
-from human3r.people.regions import Detection, Region, assigned, distinct, is_same_person, is_usable
+from human3r.types import check_rgb_image
 
 DETECTORS = ("movenet", "mediapipe", "none")
 _USUAL_GAP_S = 0.1

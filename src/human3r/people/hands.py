@@ -14,8 +14,7 @@ import numpy as np
 import torch
 
 from human3r.people.graph import load_network
-from human3r.people.landmarks import PersonLandmarks
-from human3r.people.regions import Region, upright_region
+from human3r.people.landmarks import PersonLandmarks, Region, upright_region
 
 CROP_PX = 224
 NETWORKS = ("hand_landmark_full", "hand_landmark_lite")

@@ -18,8 +18,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from human3r.people.graph import load_network
+from human3r.people.landmarks import Detection, Region, distinct, region_of_circle
 from human3r.people.network_file import packaged_network_path
-from human3r.people.regions import Detection, Region, distinct, region_of_circle
 
 _NAME = "movenet_multipose"
 _STRIDE_PX = 4

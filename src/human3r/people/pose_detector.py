@@ -12,8 +12,8 @@ import numpy as np
 import torch
 
 from human3r.people.graph import load_network
+from human3r.people.landmarks import Detection, distinct, region_of_circle
 from human3r.people.network_file import packaged_network_path
-from human3r.people.regions import Detection, distinct, region_of_circle
 
 _NAME = "pose_detection"
 _SIDE_PX = 224

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.spatial.transform import Rotation, Slerp
 
-from human3r.geometry.rigid import chain, invert
+from human3r.geometry import chain, invert
 from human3r.refine.recording import Recording
 
 FRAMES_APART = 3

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Int
 from scipy.spatial.transform import Rotation
 
-from human3r.geometry.rigid import invert
+from human3r.geometry import invert
 from human3r.refine.recording import Recording, View
 from human3r.refine.residuals.cameras import PosePairs, no_loops
 

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.spatial.transform import Rotation, Slerp
 
-from human3r.geometry.rigid import invert
+from human3r.geometry import invert
 from human3r.refine.acceptance import Solve, Verdict
 from human3r.refine.contacts import Contacts
 from human3r.refine.limbs.people import Stillness

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float
 
-from human3r.geometry.rigid import invert
+from human3r.geometry import invert
 from human3r.refine import noise
 from human3r.refine.acceptance import chosen, judge, without_people
 from human3r.refine.contacts import Contacts, Motion, find_contacts

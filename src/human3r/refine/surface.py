@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.spatial import KDTree
 
-from human3r.geometry.rigid import invert
+from human3r.geometry import invert
 from human3r.refine.recording import Recording, View
 
 _GRID = 40

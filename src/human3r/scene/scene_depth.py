@@ -1,11 +1,30 @@
-"""Metric depth of camera images: the network that comes with human3r, ready to use.
+"""Metric depth and focal length of one image: the networks that come with human3r, ready to use.
 
-scene_depth = SceneDepth()
-found = scene_depth(image, camera)  # any size; the same size comes back
-points = points_along_rays(found.depth_m, camera)
+    scene_depth = SceneDepth()
+    found = scene_depth(image, camera)  # any size; the same size comes back
+    points = points_along_rays(found.depth_m, camera)
+
+Both share one image encoder that has seen the world, the MobileNetV2 of MoveNet MultiPose
+(Apache-2.0, trained on photographs of people), whose batch norms are folded into its convolutions.
+
+Depth: a small decoder goes from a thirty-second of the image back to half of it; at every level it
+is told along which ray each pixel looks. The last factor of two keeps edges: every pixel is a
+mixture of the nine coarse ones around it. The network sees pixels, not metres: a thing twice as
+many pixels tall with twice the focal length is equally far away. So what is learnt is depth over
+the focal length in pixels.
+
+Focal length: how strongly the lines of an image converge says how wide it looks. The network reads
+the two coarsest maps of the encoder, tells every place where in the image it lies, lets all places
+read one another, and answers with the logarithm of the focal length over the image's long side and
+of the error to expect of it.
+
+Sources: inverted residuals, Sandler et al., MobileNetV2, 2018. Decoder of residual units without
+normalisation, Ranftl et al., Vision transformers for dense prediction, 2021. Mixtures for
+enlarging, Teed and Deng, RAFT, 2020. Depth over focal length, Yin et al., Metric3D, 2023.
 """
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,12 +32,277 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
+from torch import Tensor, nn
 
 from human3r.atomic import sha256_of
-from human3r.checks import check_rgb_image
 from human3r.errors import InputError, WeightsError
-from human3r.scene.networks import STRIDE, DepthNetwork, FocalNetwork, pixel_rays
-from human3r.types import FrameEstimate, Intrinsics
+from human3r.model.layers import EncoderBlock
+from human3r.types import FrameEstimate, Intrinsics, check_rgb_image
+
+STRIDE = 32
+"""Images have sides of a multiple of this."""
+_USUAL_FOCAL_PX = 200.0
+_USUAL_LOG_DEPTH = 1.3
+"""Of the training images, at the usual focal length."""
+_STEM = 48
+_BLOCKS: tuple[tuple[int, int, int, int], ...] = (
+    # (input, hidden, output, stride); a hidden width as of the input: nothing to expand.
+    (48, 48, 24, 1),
+    (24, 144, 40, 2),
+    (40, 240, 40, 1),
+    (40, 240, 48, 2),
+    (48, 288, 48, 1),
+    (48, 288, 48, 1),
+    (48, 288, 96, 2),
+    (96, 576, 96, 1),
+    (96, 576, 96, 1),
+    (96, 576, 96, 1),
+    (96, 576, 144, 1),
+    (144, 864, 144, 1),
+    (144, 864, 144, 1),
+    (144, 864, 240, 2),
+    (240, 1440, 240, 1),
+    (240, 1440, 240, 1),
+    (240, 1440, 480, 1),
+)
+_TAPS = (0, 2, 5, 12, 16)
+"""Blocks whose outputs the decoder reads: at 1/2, 1/4, 1/8, 1/16, 1/32."""
+_USUAL_SIZES = (7.0, 5.0, 2.3, 5.5, 2.1)
+"""Standard deviations of these outputs on photographs."""
+_FIXED_BLOCKS = 6
+"""So many first blocks keep their weights in training."""
+_WIDTHS = (24, 64, 96, 128, 192)
+"""Of the decoder at 1/2, 1/4, 1/8, 1/16, 1/32."""
+_NORM_GROUPS = 8
+
+_FOCAL_WIDTH = 128
+_FOCAL_HEADS = 4
+_FOCAL_BLOCKS = 3
+_USUAL_LOG_FOCAL = -0.15
+"""Logarithm of the focal length over the long side, of the training images."""
+_USUAL_LOG_ERROR = -1.7
+
+
+class _InvertedResidual(nn.Module):
+    """1x1 to many channels, 3x3 within each, 1x1 to few; added to the input where shapes agree."""
+
+    def __init__(self, width: int, hidden: int, out: int, stride: int) -> None:
+        super().__init__()
+        self.expand = nn.Conv2d(width, hidden, 1) if hidden != width else None
+        pad = 1 if stride == 1 else 0
+        self.depthwise = nn.Conv2d(hidden, hidden, 3, stride, pad, groups=hidden)
+        self.project = nn.Conv2d(hidden, out, 1)
+        self.stride, self.is_residual = stride, stride == 1 and width == out
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = x if self.expand is None else F.relu6(self.expand(x), inplace=True)
+        if self.stride == 2:
+            y = _pad_after(y)
+        y = self.project(F.relu6(self.depthwise(y), inplace=True))
+        return x + y if self.is_residual else y
+
+
+class Trunk(nn.Module):
+    """MobileNetV2 (width 1.4) without its classifier, batch norms folded."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, _STEM, 3, 2)
+        self.blocks = nn.ModuleList(_InvertedResidual(*sizes) for sizes in _BLOCKS)
+
+    def forward(
+        self, image: Float[Tensor, "batch 3 height width"]
+    ) -> list[Float[Tensor, "batch _ _ _"]]:
+        """Maps at 1/2, 1/4, 1/8, 1/16 and 1/32 of an image in [-1, 1]."""
+        x, maps = F.relu6(self.stem(_pad_after(image)), inplace=True), []
+        for index, block in enumerate(self.blocks):
+            x = block(x)
+            if index in _TAPS:
+                maps.append(x)
+        return maps
+
+    def fix_first(self) -> None:
+        """No gradients for the first blocks: what photographs taught them stays."""
+        for part in (self.stem, *self.blocks[:_FIXED_BLOCKS]):
+            part.requires_grad_(False)
+
+
+class _Level(nn.Module):
+    """One size of the decoder: what is above, the encoder's map and the rays become one map."""
+
+    def __init__(self, width: int, encoded: int, above: int) -> None:
+        super().__init__()
+        self.lateral = nn.Conv2d(encoded, width, 1)
+        self.ray = nn.Conv2d(2, width, 1)
+        self.above = nn.Conv2d(above, width, 1) if above else None
+        self.norm = nn.GroupNorm(_NORM_GROUPS, width)
+        self.first = nn.Conv2d(width, width, 3, padding=1)
+        self.second = nn.Conv2d(width, width, 3, padding=1)
+        nn.init.zeros_(self.second.weight)
+
+    def forward(self, encoded: Tensor, rays: Tensor, above: Tensor | None) -> Tensor:
+        x = self.lateral(encoded) + self.ray(rays)
+        if self.above is not None:
+            x = x + _enlarged(self.above(above), 2)
+        x = self.norm(x)
+        return x + self.second(F.relu(self.first(F.relu(x))))
+
+
+class DepthNetwork(nn.Module):
+    """From an image and its rays to the logarithm of depth, and of its uncertainty."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trunk = Trunk()
+        encoded = map_widths()
+        above = (*_WIDTHS[1:], 0)
+        self.levels = nn.ModuleList(map(_Level, _WIDTHS, encoded, above))
+        deepest = _WIDTHS[-1]
+        self.place = nn.Sequential(nn.Linear(2, 64), nn.GELU(), nn.Linear(64, deepest))
+        self.context = nn.ModuleList(EncoderBlock(deepest, 4) for _ in range(2))
+        self.coarse = nn.Conv2d(_WIDTHS[3], 1, 1)
+        self.last = nn.Conv2d(_WIDTHS[0], 32, 3, padding=1)
+        self.fine = nn.Conv2d(32, 2, 1)
+        self.mixture = nn.Conv2d(32, 9 * 4, 1)
+        for head in (self.coarse, self.fine, self.mixture):
+            nn.init.zeros_(head.weight)
+            nn.init.zeros_(head.bias)  # pyright: ignore[reportArgumentType]
+
+    def encode(
+        self, image: Float[Tensor, "batch 3 height width"]
+    ) -> list[Float[Tensor, "batch _ _ _"]]:
+        """The encoder's maps of an image in [-1, 1], from fine to coarse, of about unit size."""
+        maps = self.trunk(image)
+        return [one / size for one, size in zip(maps, _USUAL_SIZES, strict=True)]
+
+    def forward(
+        self,
+        image: Float[Tensor, "batch 3 height width"],
+        rays: Float[Tensor, "batch 2 height width"],
+        focal_px: Float[Tensor, " batch"],
+    ) -> tuple[Float[Tensor, "batch height width"], Float[Tensor, "batch height width"]]:
+        """Logarithms of depth in metres and of the mean absolute error expected of it.
+
+        Args:
+            image: RGB in [-1, 1], sides of a multiple of ``STRIDE``.
+            rays: x / z and y / z of every pixel.
+            focal_px: of the image, the same in x and y.
+        """
+        maps = self.encode(image)
+        x: Tensor | None = None
+        coarse: Tensor | None = None
+        for depth in reversed(range(len(maps))):
+            ray = F.avg_pool2d(rays, 2 ** (depth + 1))
+            x = self.levels[depth](maps[depth], ray, x)
+            if depth == len(maps) - 1:
+                x = self._look_around(x, ray)  # pyright: ignore[reportArgumentType]
+            if depth == 3:
+                coarse = self.coarse(F.relu(x))  # pyright: ignore[reportArgumentType]
+        assert x is not None
+        assert coarse is not None
+        x = F.relu(self.last(F.relu(x)))
+        maps_half = self.fine(x) + F.pad(_enlarged(coarse, 8), (0, 0, 0, 0, 0, 1))
+        log_depth, log_error = _mixed(maps_half, self.mixture(x)).unbind(1)
+        shift = torch.log(focal_px / _USUAL_FOCAL_PX) + _USUAL_LOG_DEPTH
+        return log_depth + shift[:, None, None], log_error - 1.5
+
+    def _look_around(self, x: Tensor, rays: Tensor) -> Tensor:
+        """The coarsest map after every place has read all others."""
+        tokens = x.flatten(2).mT + self.place(rays.flatten(2).mT)
+        for block in self.context:
+            tokens = block(tokens)
+        return tokens.mT.unflatten(2, x.shape[2:])
+
+
+def map_widths() -> list[int]:
+    """Channels of the encoder's maps, from the finest to the coarsest."""
+    return [_BLOCKS[tap][2] for tap in _TAPS]
+
+
+def pixel_rays(
+    width_px: int, height_px: int, camera: Sequence[float]
+) -> Float[Tensor, "2 height width"]:
+    """Rays of a camera: x / z and y / z of every pixel centre, float32.
+
+    Args:
+        width_px: of the image.
+        height_px: of the image.
+        camera: fx, fy, cx, cy in pixels.
+    """
+    fx, fy, cx, cy = camera
+    x = (torch.arange(width_px, dtype=torch.float32) - cx) / fx
+    y = (torch.arange(height_px, dtype=torch.float32) - cy) / fy
+    return torch.stack((x.expand(height_px, -1), y[:, None].expand(-1, width_px)))
+
+
+class FocalNetwork(nn.Module):
+    """From maps of the image encoder to the focal length."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        fine, coarse = map_widths()[-2:]
+        self.fine = nn.Conv2d(fine, _FOCAL_WIDTH, 1)
+        self.coarse = nn.Conv2d(coarse, _FOCAL_WIDTH, 1)
+        self.place = nn.Sequential(nn.Linear(2, 64), nn.GELU(), nn.Linear(64, _FOCAL_WIDTH))
+        self.blocks = nn.ModuleList(
+            EncoderBlock(_FOCAL_WIDTH, _FOCAL_HEADS) for _ in range(_FOCAL_BLOCKS)
+        )
+        self.norm = nn.LayerNorm(_FOCAL_WIDTH)
+        self.answer = nn.Linear(_FOCAL_WIDTH, 2)
+        nn.init.zeros_(self.answer.weight)
+        nn.init.zeros_(self.answer.bias)
+
+    def forward(
+        self,
+        maps: list[Float[Tensor, "batch _ _ _"]],
+        size_px: tuple[int, int],
+    ) -> tuple[Float[Tensor, " batch"], Float[Tensor, " batch"]]:
+        """Logarithms of focal length over long side, and of the mean absolute error of that.
+
+        Args:
+            maps: of ``Trunk``, the last two are read; divided by their usual sizes.
+            size_px: width and height of the image without its padding, whose middle is the
+                principal point.
+        """
+        fine, coarse = maps[-2:]
+        x = self.coarse(coarse) + F.avg_pool2d(self.fine(fine), 2)
+        places = _places(x.shape[2], x.shape[3], size_px).to(x.device)
+        tokens = x.flatten(2).mT + self.place(places)
+        for block in self.blocks:
+            tokens = block(tokens)
+        log_focal, log_error = self.answer(self.norm(tokens).mean(1)).unbind(-1)
+        return log_focal + _USUAL_LOG_FOCAL, log_error + _USUAL_LOG_ERROR
+
+
+def _pad_after(x: Tensor) -> Tensor:
+    """A row below and a column to the right, as TensorFlow pads before a stride of two."""
+    return F.pad(x, (0, 1, 0, 1))
+
+
+def _enlarged(x: Tensor, times: int) -> Tensor:
+    return F.interpolate(x, scale_factor=times, mode="bilinear", align_corners=False)
+
+
+def _mixed(maps: Tensor, logits: Tensor) -> Tensor:
+    """Maps (batch, channels, h, w) twice as large; each new pixel a mixture of nine old ones."""
+    batch, _, height, width = maps.shape
+    shares = logits.view(batch, 1, 4, 9, height, width).softmax(3)
+    padded = F.pad(maps, (1, 1, 1, 1), mode="replicate")
+    around = torch.stack(
+        [padded[..., i : i + height, j : j + width] for i in range(3) for j in range(3)], 2
+    )
+    mixed = (shares * around[:, :, None]).sum(3)
+    return F.pixel_shuffle(mixed.flatten(1, 2), 2)
+
+
+def _places(rows: int, columns: int, size_px: tuple[int, int]) -> Float[Tensor, "tokens 2"]:
+    """Middles of the coarsest map's cells from the image's middle, in long sides."""
+    width, height = size_px
+    long = max(size_px)
+    x = ((torch.arange(columns) + 0.5) * 32 - width / 2) / long
+    y = ((torch.arange(rows) + 0.5) * 32 - height / 2) / long
+    return torch.stack((x.expand(rows, -1), y[:, None].expand(-1, columns)), -1).flatten(0, 1)
+
 
 FORMAT = "human3r-scene-depth-1"
 FOCAL_FORMAT = "human3r-scene-focal-1"

@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Float32, UInt8
 
-from human3r.geometry.rigid import invert
+from human3r.geometry import invert
 from human3r.scene.depth_adjustment import DepthPrior, Sighting, adjust
 from human3r.scene.scene_depth import DepthImage, points_along_rays
 from human3r.types import FrameEstimate, Intrinsics

@@ -28,8 +28,14 @@ from human3r.people.landmarks import PersonLandmarks, person_map
 from human3r.scale.apply import resized
 from human3r.tracking.shape import MeanShapes
 from human3r.tracking.tracks import Tracker
-from human3r.tracking.uncertainty import CovarianceModel, PoseUncertainty
-from human3r.tracking.visibility import BodySurface, DepthView, body_surface, joint_visibility
+from human3r.tracking.uncertainty import (
+    BodySurface,
+    CovarianceModel,
+    DepthView,
+    PoseUncertainty,
+    body_surface,
+    joint_visibility,
+)
 from human3r.types import Frame, FrameEstimate, PersonEstimate, TrackedPerson
 
 _SCENE_SIGMA, _MEASURED_SIGMA = 0.09, 0.03

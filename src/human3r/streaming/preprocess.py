@@ -9,11 +9,10 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
 
-from human3r.checks import check_rgb_image
 from human3r.errors import InputError
-from human3r.geometry.camera import square_offset_px
+from human3r.geometry import square_offset_px
 from human3r.streaming.device_resize import resize
-from human3r.types import ImageGeometry
+from human3r.types import ImageGeometry, check_rgb_image
 
 PATCH_PX = 16
 _BLACK = -1.0

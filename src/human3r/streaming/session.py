@@ -11,13 +11,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from human3r.body.base import BodyMesh, BodyModel
-from human3r.checks import check_rgb_image
 from human3r.config import Settings
 from human3r.errors import InputError, NonFiniteError, StreamOrderError
-from human3r.geometry.camera import estimate_focal, network_from_square
-from human3r.geometry.rigid import chain, matrix_from_pose
-from human3r.model.execution import Runner
-from human3r.model.network import Encoded, Human3R, NetworkOutput
+from human3r.geometry import chain, estimate_focal, matrix_from_pose, network_from_square
+from human3r.model.network import Encoded, Human3R, NetworkOutput, RecurrentState, Runner
 from human3r.model.variants import means
 from human3r.streaming.preprocess import (
     crop_from_square,
@@ -28,8 +25,8 @@ from human3r.streaming.preprocess import (
     resize_and_crop_on_device,
     to_numpy,
 )
-from human3r.streaming.state import RecurrentState, StreamState
-from human3r.tracking.association import TrackMemory, associate, forget
+from human3r.streaming.state import StreamState
+from human3r.tracking.tracks import TrackMemory, associate, forget
 from human3r.types import (
     BodyParameters,
     Frame,
@@ -37,6 +34,7 @@ from human3r.types import (
     ImageGeometry,
     Intrinsics,
     PersonEstimate,
+    check_rgb_image,
 )
 
 

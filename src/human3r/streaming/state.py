@@ -18,83 +18,13 @@ from torch import Tensor
 
 from human3r.atomic import whole_file
 from human3r.errors import InputError
-from human3r.model.network import Human3R, NetworkOutput
+from human3r.model.network import Human3R, RecurrentState
 from human3r.model.variants import NetworkConfig
-from human3r.tracking.association import TrackMemory
+from human3r.tracking.tracks import TrackMemory
 
 _FORMAT = "human3r.stream.1"
 _MAX_FILE_BYTES = 1 << 30
 _COUNTERS = ("session", "frame_index", "next_id")
-
-
-@dataclass(frozen=True)
-class RecurrentState:
-    """The network's memory of a segment."""
-
-    tokens: Float[Tensor, "1 state width"]
-    memory: Float[Tensor, "1 slots double"]
-    is_first: bool = True
-    """Nothing has been taken in yet, so the next frame is where the camera starts."""
-
-    @classmethod
-    def initial(cls, network: Human3R) -> "RecurrentState":
-        """The state before the first frame and after a reset."""
-        return cls(network.initial_state(), network.initial_memory())
-
-    def clone(self) -> "RecurrentState":
-        """A copy that shares no storage."""
-        return RecurrentState(self.tokens.clone(), self.memory.clone(), self.is_first)
-
-    def after(self, output: NetworkOutput, *, update: bool, ttt3r: bool) -> "RecurrentState":
-        """The state once a view was seen.
-
-        Args:
-            output: the network's answer to the view.
-            update: take the view in; otherwise the state stays as it is.
-            ttt3r: blend token by token with the gate, except at the start of a segment.
-        """
-        if not update:
-            return self
-        tokens = output.state
-        if ttt3r and not self.is_first:
-            assert output.gate is not None, "the gate was not computed"
-            gate = output.gate[..., None]
-            tokens = gate * output.state + (1 - gate) * self.tokens
-        return RecurrentState(tokens, output.memory, is_first=False)
-
-    def save(self, path: str | Path, config: NetworkConfig) -> None:
-        """Write the state as safetensors; the file is complete or absent.
-
-        Raises:
-            OutputError: not writable.
-        """
-        _write(path, self._tensors(), config, {"is_first": self.is_first})
-
-    @classmethod
-    def load(cls, path: str | Path, network: Human3R) -> "RecurrentState":
-        """Read a state for this network.
-
-        Raises:
-            InputError: unreadable, damaged, or of a network of other sizes.
-        """
-        tensors, values = _read(path, network.config)
-        return cls._from_file(path, tensors, values, network)
-
-    def _tensors(self) -> dict[str, Tensor]:
-        return {"state.tokens": self.tokens, "state.memory": self.memory}
-
-    @classmethod
-    def _from_file(
-        cls, path: str | Path, tensors: dict[str, Tensor], values: dict[str, Any], network: Human3R
-    ) -> "RecurrentState":
-        config = network.config
-        width = config.decoder_width
-        tokens = _take(path, tensors, "state.tokens", (1, config.state_tokens, width))
-        memory = _take(path, tensors, "state.memory", (1, config.memory_slots, 2 * width))
-        is_first = values.get("is_first")
-        if not isinstance(is_first, bool):
-            raise _damaged(path, f"is_first is {is_first!r}; expected true or false")
-        return cls(tokens.to(network.device), memory.to(network.device), is_first)
 
 
 @dataclass(frozen=True)
@@ -121,7 +51,8 @@ class StreamState:
             OutputError: not writable.
         """
         tensors = {
-            **self.recurrent._tensors(),
+            "state.tokens": self.recurrent.tokens,
+            "state.memory": self.recurrent.memory,
             "tracks.tokens": torch.from_numpy(self.tracks.tokens),
             "tracks.track_ids": torch.from_numpy(self.tracks.track_ids),
             "tracks.seen_ns": torch.from_numpy(self.tracks.seen_ns),
@@ -157,7 +88,7 @@ class StreamState:
         ):
             raise _damaged(path, f"image_size_px is {size!r}; expected width and height or null")
         return cls(
-            recurrent=RecurrentState._from_file(path, tensors, values, network),
+            recurrent=_recurrent_from_file(path, tensors, values, network),
             tracks=_tracks_from_file(path, tensors, values["next_id"], network.config),
             world_from_segment=_take_pose(path, tensors, "world_from_segment"),
             world_from_camera=_take_pose(path, tensors, "world_from_camera"),
@@ -166,6 +97,19 @@ class StreamState:
             last_stamp_ns=stamp,
             image_size_px=None if size is None else (size[0], size[1]),
         )
+
+
+def _recurrent_from_file(
+    path: str | Path, tensors: dict[str, Tensor], values: dict[str, Any], network: Human3R
+) -> RecurrentState:
+    config = network.config
+    width = config.decoder_width
+    tokens = _take(path, tensors, "state.tokens", (1, config.state_tokens, width))
+    memory = _take(path, tensors, "state.memory", (1, config.memory_slots, 2 * width))
+    is_first = values.get("is_first")
+    if not isinstance(is_first, bool):
+        raise _damaged(path, f"is_first is {is_first!r}; expected true or false")
+    return RecurrentState(tokens.to(network.device), memory.to(network.device), is_first)
 
 
 def _tracks_from_file(

@@ -25,7 +25,7 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
-from human3r.geometry.rigid import chain, invert
+from human3r.geometry import chain, invert
 from human3r.types import FrameEstimate, Intrinsics
 
 _MOST_FEATURES = 200

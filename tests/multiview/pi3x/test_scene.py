@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from human3r.errors import InputError
-from human3r.geometry.rigid import invert
+from human3r.geometry import invert
 from human3r.multiview.pi3x.network import Pi3XOutput
 from human3r.multiview.pi3x.priors import rays_of
 from human3r.multiview.pi3x.scene import fit_camera, prepared, scene_from_images

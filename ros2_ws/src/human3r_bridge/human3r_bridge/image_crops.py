@@ -12,7 +12,6 @@ from std_msgs.msg import Header
 
 from human3r.config import InputSettings
 from human3r.errors import InputError
-from human3r.io.frame_source import size_limit
 from human3r.io.image_messages import rgb_from_message
 from human3r_bridge.geometry_messages import ns_from_time
 from human3r_bridge.inputs import IMAGE
@@ -87,7 +86,7 @@ class ImageInput:
                 "expected those that the node sees. Remap image to the node's own topic.",
             )
             return None
-        limit = size_limit(InputSettings().max_pixels)
+        limit = InputSettings().max_pixels
         try:
             return rgb_from_message(message, "image", limit)
         except InputError as error:

@@ -21,8 +21,7 @@ from human3r.config import Settings
 from human3r_ros import qos
 from human3r_ros.diagnostics.facts import InputFacts
 from human3r_ros.outputs import made_by_human3r
-from human3r_ros.robot_sources import COMPRESSED_SUFFIXES, DepthImages
-from human3r_ros.transforms import FrameTree, needs_tf
+from human3r_ros.transforms import COMPRESSED_SUFFIXES, DepthImages, FrameTree, needs_tf
 from human3r_ros.worker import Arrival, CountedStream
 
 _QUIET_S = 5.0

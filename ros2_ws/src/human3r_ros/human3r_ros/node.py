@@ -30,7 +30,6 @@ from human3r_ros.faults import UNDER_WAY, give_up, run_transition
 from human3r_ros.inputs import Inputs, StandingInputs, names_depth
 from human3r_ros.outputs import Outputs
 from human3r_ros.placement import Placement
-from human3r_ros.robot_sources import RobotSources
 from human3r_ros.services import (
     SESSION_SERVICES,
     RunningScene,
@@ -40,6 +39,7 @@ from human3r_ros.services import (
 )
 from human3r_ros.throttled_log import ThrottledLog
 from human3r_ros.timers import HealthTimer, Republisher
+from human3r_ros.transforms import RobotSources
 from human3r_ros.worker import FrameQueue, Worker
 
 NODE_NAME = "human3r"

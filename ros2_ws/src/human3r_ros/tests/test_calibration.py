@@ -3,8 +3,8 @@ from unittest.mock import MagicMock
 import numpy as np
 import pytest
 from human3r_ros.inputs import Inputs
-from human3r_ros.robot_sources import DepthImages
 from human3r_ros.status import FrameReport
+from human3r_ros.transforms import DepthImages
 from human3r_ros.worker import Counters, FrameQueue
 from scipy.spatial.transform import Rotation
 from sensor_msgs.msg import CameraInfo, RegionOfInterest

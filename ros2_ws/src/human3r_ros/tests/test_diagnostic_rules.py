@@ -20,7 +20,7 @@ from human3r_ros.scene_outputs import shed_text
 from human3r_ros.worker import Counters
 
 from human3r.config import Settings
-from human3r.streaming.selection import UNSEEN
+from human3r.io.stream_rules import UNSEEN
 
 NOW_S = 1000.0
 PARTS = ["input", "inference", "people", "frames", "gpu", "outputs"]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from builtin_interfaces.msg import Time
 from human3r_ros import convert, throttled_log
-from human3r_ros.frame_filter import FrameDroppedError, FrameFilter, HeldBackError
+from human3r_ros.processor import FrameDroppedError, FrameFilter, HeldBackError
 from human3r_ros.status import FrameReport
 from human3r_ros.throttled_log import ThrottledLog
 from human3r_ros.worker import Arrival, Counters

@@ -4,13 +4,13 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from human3r_ros import convert, frame_filter
+from human3r_ros import convert
+from human3r_ros import processor as processor_module
 from human3r_ros.inputs import Inputs
 from human3r_ros.placement import Placement
 from human3r_ros.processor import ProcessorContext, StreamProcessor
-from human3r_ros.robot_sources import DepthImages
 from human3r_ros.throttled_log import ThrottledLog
-from human3r_ros.transforms import FrameTree
+from human3r_ros.transforms import DepthImages, FrameTree
 from human3r_ros.worker import Arrival, FrameQueue
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import Image
@@ -68,8 +68,8 @@ def image_bytes(stamp_ns):
 
 
 def test_an_image_that_is_dropped_is_never_decoded(processor, monkeypatch):
-    read = Spy(monkeypatch, frame_filter, "deserialize_message")
-    decoded = Spy(monkeypatch, frame_filter, "rgb_from_message")
+    read = Spy(monkeypatch, processor_module, "deserialize_message")
+    decoded = Spy(monkeypatch, processor_module, "rgb_from_message")
     queue = FrameQueue(1, keep_newest=True)
     processor.begin(queue, reset=True)
     sent = [image_bytes(T0 + number) for number in range(4)]

@@ -10,9 +10,9 @@ from human3r_msgs.msg import FrameStatus
 from human3r_ros import qos
 from human3r_ros.commands import graph_view
 from human3r_ros.inputs import Inputs, other_definitions
-from human3r_ros.robot_sources import DepthImages
 from human3r_ros.throttled_log import ThrottledLog
 from human3r_ros.timers import namesakes
+from human3r_ros.transforms import DepthImages
 from human3r_ros.worker import FrameQueue
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.context import Context

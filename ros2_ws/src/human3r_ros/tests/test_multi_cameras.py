@@ -20,7 +20,7 @@ from sensor_msgs.msg import CameraInfo, Image
 from human3r.cli.main import main as human3r
 from human3r.export import export
 from human3r.export.open_result import open_result
-from human3r.geometry.rigid import transform_points
+from human3r.geometry import transform_points
 from human3r.multiview.rig_file import RigCamera, read_rig, write_rig
 from human3r.types import Intrinsics
 from ros2_ws.src.human3r_ros.tests.fusing_room import Room

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from human3r_ros import convert
-from human3r_ros.robot_sources import DepthImages
+from human3r_ros.transforms import DepthImages
 from sensor_msgs.msg import Image
 
 from ros2_ws.src.human3r_ros.tests.outlet import through_cdr

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from geometry_msgs.msg import Quaternion, Transform, TransformStamped, Vector3
 from human3r_ros import convert
-from human3r_ros.robot_sources import RobotSources
-from human3r_ros.transforms import FrameTree, needs_tf
+from human3r_ros.transforms import FrameTree, RobotSources, needs_tf
 from tf2_msgs.msg import TFMessage
 
 from human3r.config import Settings

@@ -5,9 +5,9 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from human3r.model.encoder import LayerScale
 from human3r.model.layers import (
     EncoderBlock,
+    LayerScale,
     Mlp,
     RotaryTable,
     SelfAttention,

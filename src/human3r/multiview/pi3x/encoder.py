@@ -5,8 +5,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from human3r.model.encoder import DinoBlock, PatchEmbed
-from human3r.model.layers import layer_norm
+from human3r.model.layers import DinoBlock, PatchEmbed, layer_norm
 from human3r.multiview.pi3x.config import PATCH_PX, Pi3XConfig
 
 _GRID = 37

@@ -7,8 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from human3r.errors import ShapeError
-from human3r.model.encoder import PatchEmbed
-from human3r.model.layers import RotaryTable
+from human3r.model.layers import PatchEmbed, RotaryTable
 from human3r.multiview.pi3x.blocks import MetricDecoder, PosedBlock, ScaledBlock, TokenDecoder
 from human3r.multiview.pi3x.config import PATCH_PX, Pi3XConfig
 from human3r.multiview.pi3x.encoder import RegisterEncoder

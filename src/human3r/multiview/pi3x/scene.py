@@ -13,13 +13,12 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from human3r.checks import check_rgb_image
 from human3r.errors import InputError
 from human3r.multiview.fusion import mean_rotations
 from human3r.multiview.pi3x.config import PATCH_PX
 from human3r.multiview.pi3x.network import Pi3X, Pi3XOutput
 from human3r.multiview.pi3x.priors import Priors, rays_of
-from human3r.types import Intrinsics
+from human3r.types import Intrinsics, check_rgb_image
 
 _MOST_PIXELS = 255_000
 """About what the published network was trained with."""

@@ -12,8 +12,7 @@ from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 
-from human3r.people.fit.gauss_newton import Evidence, FitSettings, fit
-from human3r.people.fit.landmark_body import LandmarkBody
+from human3r.people.fit.gauss_newton import Evidence, FitSettings, LandmarkBody, fit
 from human3r.people.fit.observations import evidence, observations, starting_bodies
 from human3r.people.fit.prior import LandmarkPrior
 from human3r.people.landmarks import PersonLandmarks

@@ -8,8 +8,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from human3r.people.fit.gauss_newton import Bodies, Evidence
-from human3r.people.fit.landmark_body import LEFT_HIP, NUM_JOINTS, RIGHT_HIP, SWAPPED, LandmarkBody
+from human3r.people.fit.gauss_newton import (
+    LEFT_HIP,
+    NUM_JOINTS,
+    RIGHT_HIP,
+    SWAPPED,
+    Bodies,
+    Evidence,
+    LandmarkBody,
+)
 from human3r.people.fit.prior import LandmarkPrior
 from human3r.people.fit.rotations import matrices, ray_frames, smallest_turn
 from human3r.people.landmarks import PersonLandmarks

@@ -1,6 +1,6 @@
 """Rotations of small batches in float64, and how a rotation vector moves with a turn.
 
-The twins of ``human3r.geometry.rotation`` for NumPy: a fit turns a few dozen joints at a time,
+The twins of ``human3r.geometry`` for NumPy: a fit turns a few dozen joints at a time,
 where the overhead of a tensor operation is larger than its work.
 """
 

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float, Int
 
-from human3r.geometry.rigid import invert
+from human3r.geometry import invert
 from human3r.refine.recording import Recording, View
 from human3r.refine.residuals.derivatives import cross, scaled
 from human3r.refine.solver import Block, Residuals

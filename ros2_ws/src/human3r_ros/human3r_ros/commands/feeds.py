@@ -5,14 +5,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from human3r.checks import MAX_IMAGE_PIXELS
 from human3r.config import Settings
 from human3r.errors import InputError
 from human3r.io import open_source
 from human3r.io.sources import BAG_SUFFIXES
 from human3r.multiview.rig_file import read_rig, source_in, split_source
 from human3r.multiview.synchronise import synchronised
-from human3r.types import Frame, Intrinsics
+from human3r.types import MAX_IMAGE_PIXELS, Frame, Intrinsics
 from human3r_ros.names import topic_name
 
 _CALIBRATIONS = (".yaml", ".yml")

@@ -7,7 +7,7 @@ from geometry_msgs.msg import Point
 from std_msgs.msg import ColorRGBA
 from visualization_msgs.msg import Marker, MarkerArray
 
-from human3r.geometry.rigid import transform_points
+from human3r.geometry import transform_points
 from human3r.multiview.sight import CameraSight
 from human3r.types import Intrinsics
 from human3r_ros import convert

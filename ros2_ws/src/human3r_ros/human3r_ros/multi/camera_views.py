@@ -33,9 +33,9 @@ from human3r_ros.multi.settings import MultiSettings, camera_topics
 from human3r_ros.multi.view_state import ViewState
 from human3r_ros.outputs import Outputs
 from human3r_ros.placement import Placement
-from human3r_ros.robot_sources import RobotSources
 from human3r_ros.status import FrameReport
 from human3r_ros.throttled_log import ThrottledLog
+from human3r_ros.transforms import RobotSources
 from human3r_ros.worker import CountedStream, Counters, Worker
 
 _IN_FLIGHT_S, _LAST_IMAGES_S = 2.0, 0.5
