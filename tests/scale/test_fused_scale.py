@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from human3r.config import Settings
 from human3r.scale import MetricScale, ScaleSources
-from human3r.scale.guess import Guess
 from human3r.scale.metric_scale import FusedScale
+from human3r.scale.sources import Guess
 from tests.scale.streams import FRAME_NS, T0, estimate, pose, room_depth
 
 NAMES = ("people", "camera_height", "odometry", "depth")

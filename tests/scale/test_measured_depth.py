@@ -5,7 +5,7 @@ import pytest
 
 from human3r.config import Settings
 from human3r.scale import MetricScale, ScaleSources
-from human3r.scale.depth_scale import with_measured_depth
+from human3r.scale.robot_scale import with_measured_depth
 from tests.scale.streams import estimate, pose, room_depth
 
 POSE = pose(0.1)

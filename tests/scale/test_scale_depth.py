@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from human3r.scale.depth_scale import DepthScale
+from human3r.scale.robot_scale import DepthScale
 from human3r.scale.sources import ScaleSources
 from tests.scale.streams import FRAME_NS, T0, estimate, pose, room_depth
 

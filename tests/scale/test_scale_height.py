@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from human3r.scale.height_scale import HeightScale, camera_height
+from human3r.scale.robot_scale import HeightScale, camera_height
 from tests.scale.streams import estimate, pose
 
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from human3r.config import Settings
 from human3r.scale import MetricScale, check_without_node
-from human3r.scale.guess import Middle, combined
 from human3r.scale.people_scale import PeopleScale, person_votes
+from human3r.scale.sources import Middle, combined
 from human3r.types import BodyParameters, PersonEstimate
 from tests.scale.streams import CAMERA, HEIGHT, WIDTH, estimate, pose
 

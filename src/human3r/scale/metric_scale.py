@@ -20,12 +20,9 @@ import numpy as np
 from human3r.config import Settings
 from human3r.errors import ConfigError
 from human3r.scale.apply import scaled
-from human3r.scale.depth_scale import DepthScale, with_measured_depth
-from human3r.scale.guess import Guess, Middle, combined
-from human3r.scale.height_scale import HeightScale
-from human3r.scale.motion_scale import MotionScale
 from human3r.scale.people_scale import PeopleScale, person_votes
-from human3r.scale.sources import ScaleSources
+from human3r.scale.robot_scale import DepthScale, HeightScale, MotionScale, with_measured_depth
+from human3r.scale.sources import Guess, Middle, ScaleSources, combined
 from human3r.types import FrameEstimate
 
 _NETWORK_STDDEV = 0.1

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float
 
-from human3r.scale.guess import Guess, Middle, combined, judged, robust_middle
+from human3r.scale.sources import Guess, Middle, combined, judged, robust_middle
 from human3r.types import FrameEstimate
 
 _BODY_STDDEV = 0.065

@@ -1,10 +1,13 @@
-"""What the surroundings of a stream know about metres: the robot's poses, depth, its height.
+"""What measures the scale of a stream: what its surroundings know of metres, and what that says.
 
-A pose or a depth image may come later than the frame it belongs to: ``Waiting``.
+``ScaleSources`` is what the surroundings know: the robot's poses, depth, its height. A pose or a
+depth image may come later than the frame it belongs to: ``Waiting``. ``Guess`` is what a source
+makes of it, mostly a robust middle of many votes.
 """
 
+import math
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -78,3 +81,99 @@ class Waiting(Generic[Item, Answer]):
     def clear(self) -> None:
         """Wait for nothing."""
         self._items.clear()
+
+
+_NORMAL_FROM_MAD = 1.4826
+"""Standard deviation of a normal distribution over its median absolute deviation."""
+_MEDIAN_FROM_MEAN = math.sqrt(math.pi / 2)
+"""Standard error of a normal sample's median over that of its mean."""
+_PLAUSIBLE = (0.2, 5.0)
+"""Beyond this something other than the scale is wrong."""
+_MAX_RELATIVE_STDDEV = 0.1
+_FAR_APART = 2.5
+"""Values farther from the weighted median of all, in standard deviations, lose weight."""
+
+
+@dataclass(frozen=True)
+class Guess:
+    """Metres per network unit as one source sees them."""
+
+    value: float = math.nan
+    """NaN while nothing is known."""
+    relative_stddev: float = math.inf
+    """Standard error of ``value`` over ``value``."""
+    samples: int = 0
+    trouble: str = ""
+    """Why the value must not be used; empty when it may."""
+    sources: tuple[str, ...] = ()
+    """Which sources it is made of, where several are asked."""
+
+
+@dataclass(frozen=True)
+class Middle:
+    """A robust location with its standard error."""
+
+    value: float
+    stddev: float
+
+
+def robust_middle(values: Sequence[float] | np.ndarray, independent: float | None = None) -> Middle:
+    """The median, and its standard error from the median absolute deviation.
+
+    Args:
+        values: at least one, finite.
+        independent: how many of them count as independent; by default all.
+    """
+    sample = np.asarray(values, np.float64)
+    count = max(1.0, len(sample) if independent is None else min(independent, len(sample)))
+    median = float(np.median(sample))
+    spread = _NORMAL_FROM_MAD * float(np.median(np.abs(sample - median)))
+    # The deviation of a few values from their own median is too small; for normal samples this
+    # brings it back within some percent from four values on.
+    spread *= 1.0 + 1.2 / len(sample)
+    return Middle(median, _MEDIAN_FROM_MEAN * spread / math.sqrt(count))
+
+
+def combined(middles: Sequence[Middle]) -> Middle:
+    """One value from several, each with its standard deviation.
+
+    Weighted means by inverse variance; those far from the weighted median count less (Huber), and
+    values that contradict each other make the result as uncertain as they differ (Birge's ratio).
+    """
+    values = np.array([one.value for one in middles])
+    weights = np.array([one.stddev for one in middles]) ** -2.0
+    order = np.argsort(values)
+    half = np.searchsorted(np.cumsum(weights[order]), weights.sum() / 2)
+    off = np.abs(values - values[order[min(half, len(values) - 1)]]) * np.sqrt(weights)
+    weights = weights * np.minimum(1.0, _FAR_APART / np.maximum(off, 1e-9))
+    mean = float((weights * values).sum() / weights.sum())
+    variance = 1.0 / weights.sum()
+    if len(values) > 1:
+        chi_square = float((weights * (values - mean) ** 2).sum()) / (len(values) - 1)
+        variance *= max(1.0, chi_square)
+    return Middle(mean, math.sqrt(variance))
+
+
+def judged(value: float, relative_stddev: float, samples: int, what: str, remedy: str) -> Guess:
+    """A measured scale, with a reason not to use it where there is one.
+
+    Args:
+        value: metres per network unit.
+        relative_stddev: of the value.
+        samples: behind it.
+        what: was compared, for the message.
+        remedy: what a user can do about a bad comparison.
+    """
+    low, high = _PLAUSIBLE
+    trouble = ""
+    if not low <= value <= high:
+        trouble = (
+            f"{what} gives a scale of {value:.3g} metres per network unit; expected {low:g} to "
+            f"{high:g}. {remedy}"
+        )
+    elif not relative_stddev <= _MAX_RELATIVE_STDDEV:
+        trouble = (
+            f"{what} gives a scale of {value:.2f}, uncertain by {relative_stddev:.0%}; expected at "
+            f"most {_MAX_RELATIVE_STDDEV:.0%}. {remedy}"
+        )
+    return Guess(value, relative_stddev, samples, trouble)
