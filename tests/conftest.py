@@ -11,6 +11,7 @@ import torch
 
 from human3r.body.base import BodyModel
 from human3r.config import Settings
+from human3r.model.hollow import hollow
 from human3r.model.network import Human3R
 from human3r.model.seeded import seeded_state
 from human3r.model.variants import VARIANTS
@@ -53,7 +54,7 @@ def small_network(tiny_network: Human3R) -> Human3R:
     It shares the weights of ``tiny_network``. Scores are low: take ``people.min_score`` 0.02.
     """
     config = dataclasses.replace(VARIANTS["tiny"], human_size_px=56, input_size_px=64)
-    with torch.device("meta"):
+    with hollow():
         network = Human3R(config)
     network.load_state_dict(tiny_network.state_dict(), assign=True)
     return network.requires_grad_(False).eval()
@@ -100,7 +101,7 @@ def make_frames() -> Callable[..., list[Frame]]:
 
 def seeded_network(variant: str, seed: int = 0) -> Human3R:
     """A variant with seeded weights, ready to run."""
-    with torch.device("meta"):
+    with hollow():
         network = Human3R(VARIANTS[variant])
     shapes = {key: tuple(tensor.shape) for key, tensor in network.state_dict().items()}
     weights = seeded_state(shapes, seed)
