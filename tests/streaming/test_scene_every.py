@@ -30,8 +30,17 @@ def free_body():
     return load_body_model(default_body_path(), "cpu")
 
 
+@pytest.fixture(scope="module")
+def with_networks(small_network, free_body):
+    """A pipeline that has every network: others share them."""
+    sources = {"scene.source": "monocular", "people.source": "landmarks"}
+    pipeline = Pipeline(small_network, free_body, Settings().replace(sources))
+    yield pipeline
+    pipeline.close()
+
+
 @pytest.fixture(params=["network", "monocular"])
-def pipeline(small_network, free_body, request):
+def pipeline(small_network, free_body, with_networks, request):
     made = []
 
     def make(**changes) -> Pipeline:
@@ -42,7 +51,8 @@ def pipeline(small_network, free_body, request):
             "camera.focal": "stream",
             "scene.every": 3,
         }
-        made.append(Pipeline(small_network, free_body, Settings().replace(settings | changes)))
+        chosen = Settings().replace(settings | changes)
+        made.append(Pipeline(small_network, free_body, chosen, beside=with_networks))
         return made[-1]
 
     yield make
