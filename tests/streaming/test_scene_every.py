@@ -16,6 +16,10 @@ from human3r.types import Frame
 from tests.people.pictures import PERSON
 
 
+_QUICK = {"people.detector": "mediapipe"}
+"""Which detector it is plays no part here."""
+
+
 def _clip(count: int) -> list[Frame]:
     """A person who stands before a wall with a pattern, seen by a camera that turns a little."""
     noise = np.random.default_rng(2).integers(0, 255, (300, 480, 3), np.uint8)
@@ -34,7 +38,8 @@ def free_body():
 def with_networks(small_network, free_body):
     """A pipeline that has every network: others share them."""
     sources = {"scene.source": "monocular", "people.source": "landmarks"}
-    pipeline = Pipeline(small_network, free_body, Settings().replace(sources))
+    settings = Settings().replace(sources | _QUICK)
+    pipeline = Pipeline(small_network, free_body, settings)
     yield pipeline
     pipeline.close()
 
@@ -50,6 +55,7 @@ def pipeline(small_network, free_body, with_networks, request):
             "odometry.source": "features",
             "camera.focal": "stream",
             "scene.every": 3,
+            **_QUICK,
         }
         chosen = Settings().replace(settings | changes)
         made.append(Pipeline(small_network, free_body, chosen, beside=with_networks))
