@@ -173,9 +173,7 @@ def test_an_image_of_another_shape_is_refused(network, shape):
 def test_a_human_image_of_another_shape_is_refused(network):
     state, memory = network.initial_state(), network.initial_memory()
     with pytest.raises(ShapeError, match="human_image"):
-        network(
-            torch.zeros(1, 3, 96, 160), torch.zeros(1, 3, 96, 96), state, memory, is_first=True
-        )
+        network(torch.zeros(1, 3, 96, 160), torch.zeros(1, 3, 96, 96), state, memory, is_first=True)
 
 
 def test_an_unknown_output_is_refused(network, picture):

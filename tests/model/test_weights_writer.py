@@ -220,6 +220,7 @@ def test_a_network_of_other_sizes_is_seeded_from_its_manifest(golden_dir, tmp_pa
     report = write_seeded(path, tmp_path / "out.safetensors")
     assert report.header.variant == "custom"
     assert report.header.config.state_tokens == 40
+    report.path.unlink()
     content["tensors"]["register_tokens.weight"]["shape"] = [41, 192]
     path.write_text(json.dumps(content))
     with pytest.raises(WeightsError, match=r"register_tokens.weight \(41, 192\) instead"):

@@ -15,7 +15,6 @@ from human3r.streaming.session import StreamSession
 from human3r.types import Frame
 from tests.people.pictures import PERSON
 
-
 _QUICK = {"people.detector": "mediapipe"}
 """Which detector it is plays no part here."""
 
