@@ -9,6 +9,13 @@ import pytest
 
 from tests.client_library import is_ros_sourced
 
+with contextlib.suppress(ImportError):  # Not every ROS 2 machine has it.
+    import hypothesis
+
+    # A busy machine is no fault of a test.
+    hypothesis.settings.register_profile("patient", deadline=None)
+    hypothesis.settings.load_profile("patient")
+
 # Without ROS 2 the project brings these itself; with it they are packages that may be missing.
 _OPTIONAL = ("hri_msgs", "people_msgs", "vision_msgs", "human3r_lab")
 _FIRST = {"integration", "ros2_ws", "cli"}

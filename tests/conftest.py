@@ -11,9 +11,10 @@ import torch
 
 from human3r.body.base import BodyModel
 from human3r.config import Settings
+from human3r.model.hollow import hollow
 from human3r.model.network import Human3R
 from human3r.model.seeded import seeded_state
-from human3r.model.variants import VARIANTS
+from human3r.model.variants import VARIANTS, NetworkConfig
 from human3r.types import Frame
 from tests import synthetic_smplx
 
@@ -47,16 +48,13 @@ def tiny_network() -> Human3R:
 
 
 @pytest.fixture(scope="session")
-def small_network(tiny_network: Human3R) -> Human3R:
-    """``tiny`` with a human branch of 4 x 4 tokens and images of 64 pixels: several times faster.
+def small_network() -> Human3R:
+    """``human3r_mini`` with a human branch of 4 x 4 tokens and images of 64 pixels, seeded.
 
-    It shares the weights of ``tiny_network``. Scores are low: take ``people.min_score`` 0.02.
+    Scores are low: take ``people.min_score`` 0.02.
     """
-    config = dataclasses.replace(VARIANTS["tiny"], human_size_px=56, input_size_px=64)
-    with torch.device("meta"):
-        network = Human3R(config)
-    network.load_state_dict(tiny_network.state_dict(), assign=True)
-    return network.requires_grad_(False).eval()
+    config = dataclasses.replace(VARIANTS["human3r_mini"], human_size_px=56, input_size_px=64)
+    return seeded_network(config)
 
 
 @pytest.fixture(scope="session")
@@ -98,10 +96,10 @@ def make_frames() -> Callable[..., list[Frame]]:
     return make
 
 
-def seeded_network(variant: str, seed: int = 0) -> Human3R:
-    """A variant with seeded weights, ready to run."""
-    with torch.device("meta"):
-        network = Human3R(VARIANTS[variant])
+def seeded_network(variant: str | NetworkConfig, seed: int = 0) -> Human3R:
+    """A network with seeded weights, ready to run."""
+    with hollow():
+        network = Human3R(VARIANTS[variant] if isinstance(variant, str) else variant)
     shapes = {key: tuple(tensor.shape) for key, tensor in network.state_dict().items()}
     weights = seeded_state(shapes, seed)
     network.load_state_dict(

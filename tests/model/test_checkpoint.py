@@ -23,15 +23,22 @@ from human3r.model.weights_file import (
     sha256_of,
 )
 from human3r.model.weights_writer import write_seeded
+from tests.conftest import seeded_network
 
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory) -> Path:
-    """Seeded weights of the tiny network, seed 0; shared, so leave the file as it is."""
-    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
-    write_seeded("tiny", path)
+    """Seeded weights of the smallest network, seed 0; shared, so leave the file as it is."""
+    path = tmp_path_factory.mktemp("weights") / "mini.safetensors"
+    write_seeded("human3r_mini", path)
     yield path
     path.unlink()
+
+
+@pytest.fixture(scope="module")
+def network() -> Human3R:
+    """The same weights."""
+    return seeded_network("human3r_mini")
 
 
 @pytest.fixture
@@ -52,15 +59,15 @@ def hollow(weights: Path, tmp_path: Path):
     return write
 
 
-def test_a_loaded_network_has_the_numbers_and_is_ready(weights: Path, tiny_network: Human3R):
-    network = load_network(weights, rope_dtype="float16")
-    assert network.config == VARIANTS["tiny"]
-    assert network.rope_dtype == "float16"
-    assert not network.training
-    wanted = tiny_network.state_dict()
-    for key, tensor in network.state_dict().items():
+def test_a_loaded_network_has_the_numbers_and_is_ready(weights: Path, network: Human3R):
+    loaded = load_network(weights, rope_dtype="float16")
+    assert loaded.config == VARIANTS["human3r_mini"]
+    assert loaded.rope_dtype == "float16"
+    assert not loaded.training
+    wanted = network.state_dict()
+    for key, tensor in loaded.state_dict().items():
         assert torch.equal(tensor, wanted[key]), key
-    tensors = [*network.parameters(), *network.buffers()]
+    tensors = [*loaded.parameters(), *loaded.buffers()]
     assert not any(tensor.is_meta or tensor.requires_grad for tensor in tensors)
 
 
@@ -82,21 +89,21 @@ def test_the_checksum_is_compared_when_given(weights: Path):
 
 
 def test_the_checksum_of_a_known_file_is_compared(hollow, monkeypatch):
-    monkeypatch.setattr(checkpoint, "KNOWN_SHA256", {"tiny": "1" * 64})
+    monkeypatch.setattr(checkpoint, "KNOWN_SHA256", {"human3r_mini": "1" * 64})
     load_network(hollow())  # seeded weights have no known checksum
-    converted = WeightsHeader(VARIANTS["tiny"], "tiny", source_sha256="2" * 64)
+    converted = replace(HEADER, config=VARIANTS["human3r_mini"], variant="human3r_mini")
     path = hollow(lambda header: header.update(__metadata__=encode_header(converted)))
     with pytest.raises(WeightsError, match="expected 1111"):
         load_network(path)
-    monkeypatch.setattr(checkpoint, "KNOWN_SHA256", {"tiny": sha256_of(path)})
+    monkeypatch.setattr(checkpoint, "KNOWN_SHA256", {"human3r_mini": sha256_of(path)})
     load_network(path)
 
 
 def test_a_file_of_another_writer_is_known_by_its_shapes(hollow):
     path = hollow(lambda header: header.pop("__metadata__"))
     assert read_index(path).header is None
-    assert load_network(path).config == VARIANTS["tiny"]
-    assert load_network(path, variant="tiny").config == VARIANTS["tiny"]
+    assert load_network(path).config == VARIANTS["human3r_mini"]
+    assert load_network(path, variant="human3r_mini").config == VARIANTS["human3r_mini"]
     with pytest.raises(WeightsError, match="do not fit the network"):
         load_network(path, variant="human3r_672S")
     with pytest.raises(WeightsError, match="no variant"):
@@ -104,17 +111,17 @@ def test_a_file_of_another_writer_is_known_by_its_shapes(hollow):
 
 
 def test_a_variant_must_be_the_one_of_the_file(weights: Path):
-    with pytest.raises(WeightsError, match="written for tiny, not for human3r_672S"):
+    with pytest.raises(WeightsError, match="written for human3r_mini, not for human3r_672S"):
         load_network(weights, variant="human3r_672S")
 
 
-def test_a_file_without_second_names_loads(tiny_network: Human3R, tmp_path):
-    state = {k: v for k, v in tiny_network.state_dict().items() if ".layer_rn." not in k}
+def test_a_file_without_second_names_loads(network: Human3R, tmp_path):
+    state = {k: v for k, v in network.state_dict().items() if ".layer_rn." not in k}
     path = tmp_path / "w.safetensors"
     save_file(state, path)
     loaded = load_network(path).state_dict()
     name = "downstream_head.dpt_self.scratch.layer_rn.1.weight"
-    assert torch.equal(loaded[name], tiny_network.state_dict()[name])
+    assert torch.equal(loaded[name], network.state_dict()[name])
     other = "downstream_head.dpt_self.scratch.layer2_rn.weight"
     save_file({**state, name: state[other] + 1}, path)
     with pytest.raises(WeightsError, match=r"layer_rn.1.weight.* differ|layer2_rn.* differ"):
@@ -142,11 +149,9 @@ def test_tensors_that_do_not_fit_are_named(hollow):
         load_network(hollow(retype))
 
 
-def test_half_precision_files_run_in_single_precision(tmp_path):
-    path = tmp_path / "whole.safetensors"
-    write_seeded("human3r_mini", path)
-    tensors = {key: tensor.half() for key, tensor in load_file(path).items()}
-    with safe_open(path, framework="pt") as file:
+def test_half_precision_files_run_in_single_precision(weights: Path, tmp_path):
+    tensors = {key: tensor.half() for key, tensor in load_file(weights).items()}
+    with safe_open(weights, framework="pt") as file:
         save_file(tensors, tmp_path / "half.safetensors", metadata=file.metadata())
     state = load_network(tmp_path / "half.safetensors").state_dict()
     assert {tensor.dtype for tensor in state.values()} == {torch.float32}

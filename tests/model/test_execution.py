@@ -7,7 +7,7 @@ import torch
 from human3r.errors import ConfigError
 from human3r.model.network import Runner
 from human3r.streaming.preprocess import normalise, pad_to_square
-from tests.model.little_network import make_little_network
+from tests.model.little_network import make_shallow_network
 from tests.model.test_same_as_plain import check_same
 
 
@@ -31,41 +31,41 @@ def images(golden_frames):
 
 
 @pytest.fixture(scope="module")
-def little_network():
-    return make_little_network()
+def shallow_network():
+    return make_shallow_network()
 
 
 @pytest.fixture(scope="module")
-def eager(little_network, images):
-    return _second_frame(Runner(little_network), little_network, images, 9)
+def eager(shallow_network, images):
+    return _second_frame(Runner(shallow_network), shallow_network, images, 9)
 
 
-def test_fixed_slots_change_nothing(little_network, images, eager):
+def test_fixed_slots_change_nothing(shallow_network, images, eager):
     """Also nothing in gate, state and memory, which all tokens enter."""
-    got = _second_frame(Runner(little_network, "static"), little_network, images, 9)
+    got = _second_frame(Runner(shallow_network, "static"), shallow_network, images, 9)
     assert 1 < int(got.num_people) < 9
     assert got.people.rotations.shape == eager.people.rotations.shape
     check_same(got, eager)
 
 
-def test_as_many_slots_as_people_are_too_few_for_all(little_network, images, eager):
+def test_as_many_slots_as_people_are_too_few_for_all(shallow_network, images, eager):
     """With fewer slots than people, those of the highest scores stay, as without slots."""
     fewer = int(eager.num_people) - 1
-    want = _second_frame(Runner(little_network), little_network, images, fewer)
-    got = _second_frame(Runner(little_network, "static"), little_network, images, fewer)
+    want = _second_frame(Runner(shallow_network), shallow_network, images, fewer)
+    got = _second_frame(Runner(shallow_network, "static"), shallow_network, images, fewer)
     assert len(got.human_tokens) == fewer
     check_same(got, want)
 
 
-def test_hidden_slots_would_be_noticed(little_network, images, eager, monkeypatch):
+def test_hidden_slots_would_be_noticed(shallow_network, images, eager, monkeypatch):
     """The comparison above fails where padding is not hidden."""
     monkeypatch.setattr("human3r.model.network._readable", lambda *_: None)
-    got = _second_frame(Runner(little_network, "static"), little_network, images, 9)
+    got = _second_frame(Runner(shallow_network, "static"), shallow_network, images, 9)
     with pytest.raises(AssertionError, match="too much"):
         check_same(got, eager)
 
 
-def test_a_frame_is_one_graph_without_a_wait(little_network, images, eager, monkeypatch):
+def test_a_frame_is_one_graph_without_a_wait(shallow_network, images, eager, monkeypatch):
     """``torch.compile`` accepts the step whole: nothing in it asks the host."""
     whole = torch.compile
 
@@ -77,19 +77,19 @@ def test_a_frame_is_one_graph_without_a_wait(little_network, images, eager, monk
     # The checks of shapes that the test run adds cannot be traced.
     jaxtyping.config.update("jaxtyping_disable", True)
     try:
-        got = _second_frame(Runner(little_network, "compile"), little_network, images, 9)
+        got = _second_frame(Runner(shallow_network, "compile"), shallow_network, images, 9)
     finally:
         jaxtyping.config.update("jaxtyping_disable", False)
     check_same(got, eager)
 
 
-def test_slots_need_their_number(little_network, images):
+def test_slots_need_their_number(shallow_network, images):
     pixels = normalise(images[0], "cpu")
-    state, memory = little_network.initial_state(), little_network.initial_memory()
+    state, memory = shallow_network.initial_state(), shallow_network.initial_memory()
     with pytest.raises(ConfigError, match="max_people"):
-        little_network(
+        shallow_network(
             pixels,
-            pad_to_square(pixels, little_network.config.human_size_px),
+            pad_to_square(pixels, shallow_network.config.human_size_px),
             state,
             memory,
             is_first=True,
@@ -98,9 +98,9 @@ def test_slots_need_their_number(little_network, images):
 
 
 @pytest.mark.parametrize(("mode", "word"), [("cuda_graph", "CUDA device"), ("fast", "eager")])
-def test_what_cannot_be_done_is_refused(little_network, mode, word):
+def test_what_cannot_be_done_is_refused(shallow_network, mode, word):
     with pytest.raises(ConfigError, match=word):
-        Runner(little_network, mode)
+        Runner(shallow_network, mode)
 
 
 def test_of_people_keeps_the_first(eager):

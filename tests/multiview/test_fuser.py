@@ -295,12 +295,12 @@ def run_room(told, *, frames=30, seed=14, true=AROUND[:2], lag=0):
     fuser = make()
     start = spread_places(rng, 3)
     for frame in range(frames):
-        moved = [
-            start + np.array([0.12 * f, 0.05 * f, 0]) for f in (frame, frame - lag, frame, frame)
-        ]
+        now, late = (
+            people(same(), start + np.array([0.12 * f, 0.05 * f, 0])) for f in (frame, frame - lag)
+        )
         views = [
-            seen_by(rng, n, p, people(same(), place), Noise(), frame=frame, told_pose=t)
-            for n, p, t, place in zip(NAMES, true, told, moved, strict=False)
+            seen_by(rng, n, p, bodies, Noise(), frame=frame, told_pose=t)
+            for n, p, t, bodies in zip(NAMES, true, told, (now, late, now, now), strict=False)
         ]
         estimate = fuser.step(views)
     return estimate

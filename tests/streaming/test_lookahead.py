@@ -26,10 +26,10 @@ def _prepared(frame: Frame) -> Prepared:
 
 
 @pytest.fixture
-def pipeline(tiny_network, body_model):
+def pipeline(small_network, body_model):
     def make(**changes) -> Pipeline:
         settings = {"people.min_score": 0.02, "session.reset_interval": 2} | changes
-        return Pipeline(tiny_network, body_model, Settings().replace(settings))
+        return Pipeline(small_network, body_model, Settings().replace(settings))
 
     return make
 

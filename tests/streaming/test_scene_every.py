@@ -15,6 +15,9 @@ from human3r.streaming.session import StreamSession
 from human3r.types import Frame
 from tests.people.pictures import PERSON
 
+_QUICK = {"people.detector": "mediapipe"}
+"""Which detector it is plays no part here."""
+
 
 def _clip(count: int) -> list[Frame]:
     """A person who stands before a wall with a pattern, seen by a camera that turns a little."""
@@ -30,8 +33,18 @@ def free_body():
     return load_body_model(default_body_path(), "cpu")
 
 
+@pytest.fixture(scope="module")
+def with_networks(small_network, free_body):
+    """A pipeline that has every network: others share them."""
+    sources = {"scene.source": "monocular", "people.source": "landmarks"}
+    settings = Settings().replace(sources | _QUICK)
+    pipeline = Pipeline(small_network, free_body, settings)
+    yield pipeline
+    pipeline.close()
+
+
 @pytest.fixture(params=["network", "monocular"])
-def pipeline(small_network, free_body, request):
+def pipeline(small_network, free_body, with_networks, request):
     made = []
 
     def make(**changes) -> Pipeline:
@@ -41,8 +54,10 @@ def pipeline(small_network, free_body, request):
             "odometry.source": "features",
             "camera.focal": "stream",
             "scene.every": 3,
+            **_QUICK,
         }
-        made.append(Pipeline(small_network, free_body, Settings().replace(settings | changes)))
+        chosen = Settings().replace(settings | changes)
+        made.append(Pipeline(small_network, free_body, chosen, beside=with_networks))
         return made[-1]
 
     yield make

@@ -8,12 +8,12 @@ import torch
 from human3r.config import Settings
 from human3r.model.network import Runner
 from human3r.streaming.session import StreamSession
-from tests.model.little_network import make_little_network
+from tests.model.little_network import make_shallow_network
 
 
 @pytest.fixture(scope="module")
-def little_network():
-    return make_little_network()
+def shallow_network():
+    return make_shallow_network()
 
 
 @pytest.fixture
@@ -34,10 +34,10 @@ def _same(got, want, tolerance=0.0):
 
 
 @pytest.mark.parametrize("ttt3r", [False, True])
-def test_the_scene_is_that_of_a_frame_in_which_nobody_is_found(little_network, frames, ttt3r):
+def test_the_scene_is_that_of_a_frame_in_which_nobody_is_found(shallow_network, frames, ttt3r):
     changes = {"model.ttt3r": ttt3r, "session.reset_interval": 2}
-    alone = _session(little_network, **changes)
-    nobody = _session(little_network, with_people=True, **changes, **{"people.min_score": 1.0})
+    alone = _session(shallow_network, **changes)
+    nobody = _session(shallow_network, with_people=True, **changes, **{"people.min_score": 1.0})
     for frame in frames:
         got, want = alone.push(frame), nobody.push(frame)
         _same(got, want)
@@ -50,22 +50,22 @@ def test_the_scene_is_that_of_a_frame_in_which_nobody_is_found(little_network, f
     assert torch.equal(alone.recurrent.memory, nobody.recurrent.memory)
 
 
-def test_the_human_branch_is_not_run(little_network, frames, monkeypatch):
+def test_the_human_branch_is_not_run(shallow_network, frames, monkeypatch):
     def refused(*_):
         raise AssertionError("the human branch ran")
 
-    monkeypatch.setattr(little_network.backbone, "forward", refused)
-    session = _session(little_network)
+    monkeypatch.setattr(shallow_network.backbone, "forward", refused)
+    session = _session(shallow_network)
     assert session.push(session.prepare(frames[0])).frame_index == 0
     views = session.push_views(frames[1], outputs=("world",))
     assert views[0].output.person_probability is None
     assert views[0].output.points_world is not None
     with pytest.raises(AssertionError, match="human branch"):
-        _session(little_network, with_people=True).push(frames[0])
+        _session(shallow_network, with_people=True).push(frames[0])
 
 
 @pytest.mark.parametrize("mode", ["static", "compile"])
-def test_every_mode_gives_the_same_scene(little_network, frames, monkeypatch, mode):
+def test_every_mode_gives_the_same_scene(shallow_network, frames, monkeypatch, mode):
     """Also as one piece: ``torch.compile`` accepts the step whole."""
     whole, traced = torch.compile, []
 
@@ -74,11 +74,11 @@ def test_every_mode_gives_the_same_scene(little_network, frames, monkeypatch, mo
         return whole(function, backend="eager", **options)
 
     monkeypatch.setattr(torch, "compile", noted)
-    want = _session(little_network)
+    want = _session(shallow_network)
     # The checks of shapes that the test run adds cannot be traced.
     jaxtyping.config.update("jaxtyping_disable", True)
     try:
-        got = _session(little_network, **{"model.execution": mode})
+        got = _session(shallow_network, **{"model.execution": mode})
         for frame in frames:
             _same(got.push(frame), want.push(frame), 1e-5)
     finally:
@@ -86,17 +86,17 @@ def test_every_mode_gives_the_same_scene(little_network, frames, monkeypatch, mo
     assert traced == ([True, True] if mode == "compile" else [])
 
 
-def test_fixed_modes_run_whole_without_slots(little_network, frames, monkeypatch):
+def test_fixed_modes_run_whole_without_slots(shallow_network, frames, monkeypatch):
     """Frames after the first go through what is compiled or recorded, not around it."""
     answers = []
-    answer = little_network.answer
+    answer = shallow_network.answer
     monkeypatch.setattr(
-        little_network, "answer", lambda *a, **k: answers.append(k["has_slots"]) or answer(*a, **k)
+        shallow_network, "answer", lambda *a, **k: answers.append(k["has_slots"]) or answer(*a, **k)
     )
-    runner = Runner(little_network, "static")
+    runner = Runner(shallow_network, "static")
     monkeypatch.undo()
     settings = Settings().replace({"model.input_size": 64})
-    session = StreamSession(little_network, None, settings, runner, with_people=False)
+    session = StreamSession(shallow_network, None, settings, runner, with_people=False)
     for frame in frames:
         session.push(frame)
     assert answers == [False, False]

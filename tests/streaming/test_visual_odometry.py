@@ -321,13 +321,14 @@ def test_restarts():
     assert np.array_equal(answer.world_from_camera, np.eye(4))
 
 
-def test_published_networks_say_their_path_themselves(tiny_network, body_model):
+def test_published_networks_say_their_path_themselves(small_network, body_model):
     """Only our own network's path comes from features, unless settings say otherwise."""
     image = cv2.resize(_WALL, (160, 128))
     moved = np.roll(image, 4, axis=1)
 
     def path(**changes: str) -> np.ndarray:
-        pipeline = Pipeline(tiny_network, body_model, Settings().replace(changes))
+        settings = Settings().replace({"model.input_size": 160, **changes})
+        pipeline = Pipeline(small_network, body_model, settings)
         for stamp_ns, seen in enumerate((image, moved), start=1):
             estimate = pipeline.step(Frame(seen, stamp_ns))
         return estimate.world_from_camera

@@ -1,5 +1,8 @@
 """Frame estimates of a made-up room with figures in it: exact geometry, no network."""
 
+from collections.abc import Iterator
+from functools import cache
+
 import numpy as np
 
 from human3r.types import (
@@ -180,8 +183,17 @@ def estimate(
     )
 
 
-def walk(count: int = 12):
-    """Two figures walk while the camera moves to the right and turns a little."""
+def walk(count: int = 12) -> Iterator[tuple[Frame, FrameEstimate]]:
+    """Two figures walk while the camera moves to the right and turns a little; leave all as is."""
+    return iter(_walked(count))
+
+
+@cache
+def _walked(count: int) -> list[tuple[Frame, FrameEstimate]]:
+    return list(_steps(count))
+
+
+def _steps(count: int) -> Iterator[tuple[Frame, FrameEstimate]]:
     for number in range(count):
         share = number / max(1, count - 1)
         angle = -0.12 * share

@@ -128,6 +128,7 @@ def test_the_collector_stays_bounded():
     collector = ViewCollector(synthetic.FACES, SceneCloud(0.1))
     _, empty = synthetic.estimate(0)
     somebody = synthetic.person(0, [0, 0, 3.0])
+    somebody = replace(somebody, vertices_camera=somebody.vertices_camera[::16])
     for number in range(300):
         for _ in range(30 if number % 3 else 1):
             collector.add(replace(empty, people=(replace(somebody, track_id=number),)))

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from human3r.atomic import whole_path
 from human3r.errors import ConfigError, InputError
+from human3r.model.hollow import hollow
 from human3r.model.network import Human3R
 from human3r.model.variants import VARIANTS, NetworkConfig
 from human3r.model.weights_file import WeightsHeader, encode_header
@@ -35,7 +36,7 @@ def export_weights(
     """
     if dtype not in _DTYPES:
         raise ConfigError(f"dtype is {dtype!r}; expected {' or '.join(_DTYPES)}.")
-    with torch.device("meta"):
+    with hollow():
         network = Human3R(config)
     network.load_state_dict(weights, strict=False, assign=True)
     state = network.state_dict()

@@ -12,6 +12,7 @@ from human3r.body import BodyModel, load_body_model
 from human3r.config import Settings
 from human3r.errors import NonFiniteError
 from human3r.geometry import invert
+from human3r.model.hollow import hollow
 from human3r.model.network import Human3R
 from human3r.streaming.session import StreamSession
 from human3r.types import Frame, FrameEstimate
@@ -82,7 +83,7 @@ class Validator:
                 load_body_model(self._body_path, str(device)),
                 BodyPoints(self._body_path, device),
             )
-        with torch.device("meta"):
+        with hollow():
             network = Human3R(self._plan.config)
         network.load_state_dict(weights, strict=False, assign=True)
         network.requires_grad_(False).eval()

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from human3r.errors import DeviceError, WeightsError
 from human3r.model import published
+from human3r.model.hollow import hollow
 from human3r.model.variants import NetworkConfig
 from human3r.model.weights_file import WeightsIndex, read_index, sha256_of
 from human3r.model.weights_schema import alias, compare, unequal_aliases
@@ -53,7 +54,7 @@ def load_network(
     index = read_index(path)
     config = _stored_config(index, variant, str(path))
     _check_sha256(path, index, sha256)
-    with torch.device("meta"):
+    with hollow():
         network = Human3R(config, rope_dtype=rope_dtype)
     expected = {key: tuple(tensor.shape) for key, tensor in network.state_dict().items()}
     difference = compare(expected, index.shapes)

@@ -526,8 +526,8 @@ class PoseRetriever(nn.Module):
         super().__init__()
         width, slots = config.decoder_width, config.memory_slots
         self.proj_q = nn.Linear(config.encoder_width, width)
-        self.masked_token = nn.Parameter(torch.randn(1, 1, width) * 0.02)
-        self.mem = nn.Parameter(torch.randn(1, slots, 2 * width) * 0.02)
+        self.masked_token = nn.Parameter(torch.empty(1, 1, width).normal_(std=0.02))
+        self.mem = nn.Parameter(torch.empty(1, slots, 2 * width).normal_(std=0.02))
         self.write_blocks = _memory_blocks(config)
         self.read_blocks = _memory_blocks(config)
 

@@ -564,7 +564,7 @@ def _zero(device: torch.device) -> Int[Tensor, ""]:
 
 
 def _token(*shape: int) -> nn.Parameter:
-    return nn.Parameter(torch.randn(*shape) * 0.02)
+    return nn.Parameter(torch.empty(*shape).normal_(std=0.02))
 
 
 def _decoder_blocks(width: int, depth: int, heads: int) -> nn.ModuleList:

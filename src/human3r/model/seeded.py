@@ -39,10 +39,17 @@ _RULES: tuple[tuple[str, str, tuple[float, ...]], ...] = (
     (r"\.dpt_\w+\.scratch\.layer\d_rn\.weight$", "fan", (2.0,)),
 )
 
+_PIECE = 1 << 14
+"""Numbers made at once; more than any tensor has whose places count."""
+
 
 def seeded_state(shapes: Mapping[str, Sequence[int]], seed: int = 0) -> dict[str, np.ndarray]:
-    """One float32 array per name, in the order given."""
-    return {key: seeded_tensor(key, shape, seed) for key, shape in shapes.items()}
+    """One float32 array per name, in the order given; two names of one tensor share an array."""
+    made: dict[str, np.ndarray] = {}
+    for key, shape in shapes.items():
+        if _canonical(key) not in made:
+            made[_canonical(key)] = seeded_tensor(key, shape, seed)
+    return {key: made[_canonical(key)] for key in shapes}
 
 
 def seeded_tensor(key: str, shape: Sequence[int], seed: int = 0) -> np.ndarray:
@@ -54,8 +61,13 @@ def seeded_tensor(key: str, shape: Sequence[int], seed: int = 0) -> np.ndarray:
     shape = tuple(int(size) for size in shape)
     kind, numbers = _rule(key, len(shape))
     start = (zlib.crc32(key.encode("utf-8")) + 1000003 * int(seed)) % 2**32
-    noise = np.random.Generator(np.random.PCG64(start)).standard_normal(shape)
-    return _value(kind, numbers, noise).astype(np.float32)
+    chance = np.random.Generator(np.random.PCG64(start))
+    values = np.empty(math.prod(shape), np.float32)
+    # Piece by piece: float64 of a whole tensor would not fit into the processor's cache.
+    for begin in range(0, values.size, _PIECE):
+        piece = values[begin : begin + _PIECE]
+        piece[:] = _value(kind, numbers, chance.standard_normal(len(piece)), shape)
+    return values.reshape(shape)
 
 
 def _canonical(key: str) -> str:
@@ -76,13 +88,14 @@ def _rule(key: str, num_axes: int) -> tuple[str, tuple[float, ...]]:
     return "scale", (1.0,)
 
 
-def _value(kind: str, numbers: tuple[float, ...], noise: np.ndarray) -> np.ndarray:
-    """One rule applied to standard normal noise; everything in float64."""
+def _value(
+    kind: str, numbers: tuple[float, ...], noise: np.ndarray, shape: tuple[int, ...]
+) -> np.ndarray:
+    """One rule applied to a piece of standard normal noise; everything in float64."""
     if kind == "zero":
         return np.zeros(noise.shape)
     if kind == "rot6d":
-        identity = np.tile([1.0, 0.0, 0.0, 1.0, 0.0, 0.0], noise.shape[-1] // 6)
-        return identity.reshape(noise.shape) + numbers[0] * noise
+        return np.resize([1.0, 0.0, 0.0, 1.0, 0.0, 0.0], noise.shape) + numbers[0] * noise
     if kind == "noise":
         return numbers[0] * noise
     if kind == "scale":
@@ -90,4 +103,4 @@ def _value(kind: str, numbers: tuple[float, ...], noise: np.ndarray) -> np.ndarr
     if kind == "around":
         return 0.02 * noise + np.asarray(numbers)
     assert kind == "fan", kind
-    return numbers[0] * noise / math.sqrt(math.prod(noise.shape[1:]))
+    return numbers[0] * noise / math.sqrt(math.prod(shape[1:]))

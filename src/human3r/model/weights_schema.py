@@ -54,11 +54,10 @@ class SchemaDifference:
 
 def network_shapes(config: NetworkConfig) -> dict[str, tuple[int, ...]]:
     """Name and shape of every tensor of a network, in state-dict order, aliases included."""
-    import torch
-
+    from human3r.model.hollow import hollow
     from human3r.model.network import Human3R
 
-    with torch.device("meta"):
+    with hollow():
         network = Human3R(config)
     return {key: tuple(tensor.shape) for key, tensor in network.state_dict().items()}
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from human3r.errors import WeightsError
 from human3r.file_kind import refuse_other_kinds
+from human3r.model.hollow import hollow
 from human3r.people.network_file import Layer, NetworkFile, decode, metadata_of
 
 _MAX_FILE_BYTES = 64 << 20
@@ -40,8 +41,10 @@ def load_network(path: str | Path, *names: str) -> "GraphNetwork":
             )
         data = path.read_bytes()
         description = decode(metadata_of(data), path, names)
-        network = GraphNetwork(description)
-        network.load_state_dict({key: value.float() for key, value in load(data).items()})
+        with hollow():
+            network = GraphNetwork(description)
+        state = {key: value.float() for key, value in load(data).items()}
+        network.load_state_dict(state, assign=True)
     except OSError as error:
         raise WeightsError(
             f"{path}: cannot be read ({error.strerror or error}); expected weights of "

@@ -36,6 +36,7 @@ from torch import Tensor, nn
 
 from human3r.atomic import sha256_of
 from human3r.errors import InputError, WeightsError
+from human3r.model.hollow import hollow
 from human3r.model.layers import EncoderBlock
 from human3r.types import FrameEstimate, Intrinsics, check_rgb_image
 
@@ -456,7 +457,8 @@ def load_depth_network(path: str | Path) -> DepthNetwork:
     Raises:
         WeightsError: missing, damaged, or of another network.
     """
-    network = DepthNetwork()
+    with hollow():
+        network = DepthNetwork()
     _load(network, Path(path), FORMAT, "the scene's depth network")
     return network
 
@@ -471,7 +473,8 @@ def load_focal_network(path: str | Path, depth_path: str | Path) -> FocalNetwork
     Raises:
         WeightsError: missing, damaged, of another network, or made for another encoder.
     """
-    network = FocalNetwork()
+    with hollow():
+        network = FocalNetwork()
     metadata = _load(network, Path(path), FOCAL_FORMAT, "the focal network")
     if metadata.get("encoder_sha256") != sha256_of(Path(depth_path)):
         raise WeightsError(
@@ -497,7 +500,7 @@ def _load(network: torch.nn.Module, path: Path, format_: str, what: str) -> dict
             if found != format_:
                 raise WeightsError(f"{path}: its format is {found!r}, not {format_!r}; {expected}")
             state = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
-        network.load_state_dict(state)
+        network.load_state_dict(state, assign=True)
     except (SafetensorError, RuntimeError, ValueError, OSError) as error:
         raise WeightsError(f"{path}: is damaged ({str(error)[:200]}); {expected}") from error
     if not all(torch.isfinite(value).all() for value in state.values()):
