@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.spatial import KDTree
 
 from human3r.refine.recording import Recording
 from human3r.refine.residuals.derivatives import (
@@ -120,7 +119,7 @@ def _pair(
     there = (world - state.centre[other]) @ state.rotation[other]
     ahead = there[:, 2] > 0.05
     mine, there = mine[ahead], there[ahead]
-    near_px, index = KDTree(theirs[:, :2] / theirs[:, 2:]).query(there[:, :2] / there[:, 2:], 9)
+    near_px, index = samples.directions(other).query(there[:, :2] / there[:, 2:], 9)
     around = theirs[index]
     centre = around.mean(axis=1)
     off = around - centre[:, None]
