@@ -11,6 +11,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
@@ -182,7 +183,7 @@ class ResultFolder:
         if kind is not None:
             shutil.rmtree(self.part, ignore_errors=True)
             return
-        for candidate in (self.path, *self._candidates()):
+        for candidate in chain([self.path], self._candidates()):
             try:
                 # Replaces an empty folder, and fails on one that was filled meanwhile.
                 os.rename(self.part, candidate)
