@@ -4,7 +4,10 @@ from human3r_ros.ros_api import is_lite
 
 from tests import warm_process
 
-_LOADED = ("human3r_ros.commands.live", "human3r_ros.process", *warm_process.LOADED)
+_LOADED = (
+    *("human3r_ros.commands.live", "human3r_ros.process", "human3r_ros.processor"),
+    *warm_process.LOADED,
+)
 
 
 def start_warm(command, log, environment):
