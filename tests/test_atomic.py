@@ -1,8 +1,10 @@
+import hashlib
 from pathlib import Path
 
 import pytest
 
-from human3r.atomic import output_errors, whole_path
+from human3r import atomic
+from human3r.atomic import output_errors, sha256_of, whole_path
 from human3r.errors import OutputError
 
 
@@ -48,3 +50,15 @@ def test_what_a_library_in_rust_says_of_a_full_disk_is_said_as_of_any_other():
             raise RuntimeError(said)
     with pytest.raises(KeyError), output_errors(Path("x")):
         raise KeyError("no matter of the disk")
+
+
+@pytest.mark.parametrize("tick_ns", [0, 10**18])
+def test_a_checksum_is_that_of_the_file_as_it_is(tmp_path, monkeypatch, tick_ns):
+    """Whether it may be remembered or the file is too young for that."""
+    monkeypatch.setattr(atomic, "_CLOCK_TICK_NS", tick_ns)
+    file = tmp_path / "file"
+    for data in (b"one", b"another", b"the third"):
+        file.unlink(missing_ok=True)
+        file.write_bytes(data)
+        for _ in range(2):
+            assert sha256_of(file) == hashlib.sha256(data).hexdigest()

@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -35,9 +36,16 @@ def part_of(module: str) -> str:
     return module.split(".")[1] if module.count(".") else ""
 
 
+@cache
+def nodes_of(path: Path) -> tuple[ast.AST, ...]:
+    """Imports and calls of a file: all that the tests look at."""
+    kinds = (ast.Import, ast.ImportFrom, ast.Call)
+    return tuple(n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, kinds))
+
+
 def imports_of(path: Path) -> set[str]:
     found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in nodes_of(path):
         if isinstance(node, ast.ImportFrom) and node.module:
             found.add(node.module)
         elif isinstance(node, ast.Import):
@@ -74,7 +82,7 @@ def test_the_core_knows_neither_ros_nor_the_laboratory():
 def strings_given_to_import_module(path: Path) -> list[str]:
     """Also the leading part of formatted strings."""
     found = []
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in nodes_of(path):
         if isinstance(node, ast.Call) and node.args:
             called = getattr(node.func, "attr", getattr(node.func, "id", ""))
             if called in ("import_module", "__import__"):
@@ -101,7 +109,7 @@ def importable_cycles(root: Path, package: str) -> list[list[str]]:
 def imported_modules(path: Path) -> set[str]:
     """Modules a file imports; names imported from a package count as modules of it."""
     found = imports_of(path)
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in nodes_of(path):
         if isinstance(node, ast.ImportFrom) and node.module:
             found |= {f"{node.module}.{alias.name}" for alias in node.names}
     return found

@@ -9,8 +9,11 @@ import hashlib
 import os
 import re
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
@@ -25,6 +28,9 @@ _ADVICE = {
     errno.EPERM: "Choose a folder you may write to.",
     errno.EROFS: "It is a read-only disk: choose another.",
 }
+
+_CLOCK_TICK_NS = 3 * 10**9
+"""The coarsest a file system's clock is: two changes within it may have one time."""
 
 
 def is_running(pid: int) -> bool:
@@ -182,7 +188,7 @@ class ResultFolder:
         if kind is not None:
             shutil.rmtree(self.part, ignore_errors=True)
             return
-        for candidate in (self.path, *self._candidates()):
+        for candidate in chain([self.path], self._candidates()):
             try:
                 # Replaces an empty folder, and fails on one that was filled meanwhile.
                 os.rename(self.part, candidate)
@@ -206,9 +212,23 @@ class ResultFolder:
 
 
 def sha256_of(path: str | Path) -> str:
-    """SHA-256 of a file as 64 hex digits."""
+    """SHA-256 of a file as 64 hex digits; remembered while the file stays as it is."""
+    path = Path(path).absolute()
+    status = path.stat()
+    changed_ns = max(status.st_mtime_ns, status.st_ctime_ns)
+    if time.time_ns() - changed_ns < _CLOCK_TICK_NS:
+        return _sha256(path)
+    return _remembered_sha256(path, status.st_dev, status.st_ino, status.st_size, changed_ns)
+
+
+@lru_cache(64)
+def _remembered_sha256(path: Path, *_: int) -> str:
+    return _sha256(path)
+
+
+def _sha256(path: Path) -> str:
     digest = hashlib.sha256()
-    with Path(path).open("rb") as stream:
+    with path.open("rb") as stream:
         while chunk := stream.read(1 << 20):
             digest.update(chunk)
     return digest.hexdigest()

@@ -3,6 +3,7 @@ import os
 import signal
 import subprocess
 import sys
+from importlib.util import find_spec
 
 import av
 import numpy as np
@@ -24,6 +25,7 @@ from tests.drawn_clip import write_clip
 from tests.export import readers
 from tests.io.media import image_message, picture, write_bag, write_images, write_video
 from tests.waiting import wait_until
+from tests.warm_process import LOADED, start_warm
 
 STAMP = 1_700_000_000_000_000_000
 
@@ -34,13 +36,25 @@ def clip(tmp_path_factory):
     return write_clip(path, width_px=160, height_px=120, duration_s=1.0)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def arguments(body_file):
     """Everything but the source: small pictures, so that a run takes a second or two."""
     return [
         *("--body-model", str(body_file), "--size", "64"),
         *("--set", "scene.min_confidence=1.0", "--set", "people.min_score=0.05"),
     ]
+
+
+@pytest.fixture(scope="module")
+def usual_run(clip, arguments, tmp_path_factory):
+    """What three frames leave, as a bag too where that can be written. Leave it as it is."""
+    out = tmp_path_factory.mktemp("usual") / "out"
+    bag = ",bag" if find_spec("human3r_ros") else ""
+    command = ["run", str(clip), "--out", str(out), "--max-frames", "3"]
+    # Whether a voxel is seen in each of three frames hangs on the last millimetre of the camera.
+    command += ["--set", "map.min_observations=100", "--save", f"people,trajectory,scene{bag}"]
+    assert main([*command, *arguments]) == 0
+    return out
 
 
 def test_a_run_leaves_every_result_and_says_so_in_one_line(clip, arguments, tmp_path, capsys):
@@ -135,12 +149,12 @@ def test_a_second_run_gets_a_folder_of_its_own(clip, arguments, tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["out", "out-2"]
 
 
-def test_the_same_run_twice_gives_the_same_numbers(clip, arguments, tmp_path):
-    for name in ("a", "b"):
-        command = ["run", str(clip), "--out", str(tmp_path / name), "--max-frames", "3"]
-        assert main([*command, "--save", "people,trajectory", *arguments]) == 0
+def test_the_same_run_twice_gives_the_same_numbers(usual_run, clip, arguments, tmp_path):
+    out = tmp_path / "out"
+    command = ["run", str(clip), "--out", str(out), "--max-frames", "3"]
+    assert main([*command, "--save", "people,trajectory", *arguments]) == 0
     for file in ("people.npz", "trajectory.tum"):
-        assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
+        assert (usual_run / file).read_bytes() == (out / file).read_bytes()
 
 
 def test_with_nothing_named_the_network_and_body_that_come_along_are_used(clip, tmp_path):
@@ -351,24 +365,24 @@ def test_a_fault_of_ours_after_hours_keeps_what_was_found(clip, arguments, tmp_p
     assert json.loads((out / "summary.json").read_text())["error"] == "a fault"
 
 
-def test_level_results_say_so_and_are_the_same_turned(clip, arguments, tmp_path):
-    save = ("--max-frames", "3", "--save", "trajectory,scene,people", *arguments)
-    for world in ("camera", "level"):
-        out = tmp_path / world
-        assert main(["run", str(clip), "--out", str(out), "--world", world, *save]) == 0
+def test_level_results_say_so_and_are_the_same_turned(usual_run, clip, arguments, tmp_path):
+    folders = {"camera": usual_run, "level": tmp_path / "level"}
+    command = ["run", str(clip), "--out", str(folders["level"]), "--world", "level"]
+    command += ["--max-frames", "3", "--save", "trajectory,scene,people", *arguments]
+    assert main(command) == 0
     heads = {
-        world: (tmp_path / world / "trajectory.tum").read_text().splitlines()[0]
-        for world in ("camera", "level")
+        world: (folder / "trajectory.tum").read_text().splitlines()[0]
+        for world, folder in folders.items()
     }
     assert "world_from_camera" in heads["camera"]
     assert "level_from_camera" in heads["level"]
     assert "z up" in heads["level"]
-    with np.load(tmp_path / "level" / "people.npz") as people:
+    with np.load(folders["level"] / "people.npz") as people:
         level = people["frame_level_from_world"][0]
-    poses = {world: read_trajectory(tmp_path / world / "trajectory.tum")[1] for world in heads}
+    poses = {world: read_trajectory(folders[world] / "trajectory.tum")[1] for world in heads}
     np.testing.assert_allclose(poses["level"], level @ poses["camera"], atol=1e-6)
     assert poses["level"][0, :3, 1] @ [0, 0, 1] == pytest.approx(-1), "the image's y points down"
-    files = {world: tmp_path / world / "scene.ply" for world in heads}
+    files = {world: folders[world] / "scene.ply" for world in heads}
     assert b"z up" in files["level"].read_bytes()[:300]
     points = {world: read_ply(path)[0] for world, path in files.items()}
     assert len(points["camera"]) > 50
@@ -463,37 +477,42 @@ def test_a_folder_that_cannot_be_written_is_an_error(clip, arguments, tmp_path, 
     assert "cannot be written" in capsys.readouterr().err
 
 
+@pytest.fixture(scope="module")
+def long_clip(tmp_path_factory):
+    return write_video(tmp_path_factory.mktemp("long") / "long.mp4", 400, size=(160, 120))
+
+
 @pytest.fixture
-def endless(arguments, tmp_path):
-    """A run that takes long, in a process of its own, when it has some frames."""
-    source = write_video(tmp_path / "long.mp4", 400, size=(160, 120))
-    out = tmp_path / "out"
-    command = [sys.executable, "-m", "human3r.cli.main", "run", str(source), "--out", str(out)]
-    with subprocess.Popen(
-        [*command, "--save", "frames,trajectory", *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
+def endless(long_clip, arguments, tmp_path):
+    """A run that takes long, in a process of its own, when it has some frames; and its log."""
+    out, log_file = tmp_path / "out", tmp_path / "log"
+    command = [sys.executable, "-m", "human3r.cli.main", "run", str(long_clip), "--out", str(out)]
+    command += ["--save", "frames,trajectory", *arguments]
+    loaded = (*LOADED, "human3r.cli.run_writers", "human3r.io.sources", "human3r.io.video")
+    with log_file.open("wb") as log:
+        process = start_warm(command, log, dict(os.environ), loaded)
 
-        def has_frames():
-            assert process.poll() is None, process.stderr.read()
-            return len(list((tmp_path / "out.part" / "frames").glob("*.npz"))) > 2
+    def has_frames():
+        assert process.poll() is None, log_file.read_text()
+        return len(list((tmp_path / "out.part" / "frames").glob("*.npz"))) > 2
 
-        try:
-            wait_until(has_frames, 300.0, "a third frame")
-            yield process
-        finally:
-            process.kill()
+    try:
+        wait_until(has_frames, 300.0, "a third frame")
+        yield process, log_file
+    finally:
+        process.kill()
+        process.wait(300.0)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupted_run_keeps_what_it_has(endless, tmp_path, number):
     out = tmp_path / "out"
-    endless.send_signal(number)
-    stdout, stderr = endless.communicate(timeout=300)
-    assert endless.returncode == 130, stderr
-    assert "interrupted" in stdout
+    process, log_file = endless
+    process.send_signal(number)
+    code = process.wait(300.0)
+    log = log_file.read_text()
+    assert code == 130, log
+    assert any("frames, interrupted" in line for line in log.splitlines())
     summary = json.loads((out / "summary.json").read_text())
     assert summary["interrupted"] is True
     assert summary["frames"] == len(list((out / "frames").iterdir()))
@@ -502,25 +521,19 @@ def test_an_interrupted_run_keeps_what_it_has(endless, tmp_path, number):
 
 def test_a_killed_run_leaves_nothing_that_looks_whole(endless, tmp_path):
     out = tmp_path / "out"
-    endless.kill()
-    endless.communicate(timeout=300)
+    process, _ = endless
+    process.kill()
+    process.wait(300.0)
     assert not out.exists()
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["long.mp4", "out.part"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["log", "out.part"]
     assert not (tmp_path / "out.part" / "summary.json").exists()
     assert not (tmp_path / "out.part" / "trajectory.tum").exists()
 
 
-def test_a_run_becomes_a_bag_with_the_messages_of_the_node(clip, arguments, tmp_path):
+def test_a_run_becomes_a_bag_with_the_messages_of_the_node(usual_run):
     pytest.importorskip("human3r_ros", reason="the ROS part is not installed")
-    from rosbags.highlevel import AnyReader
-
-    out = tmp_path / "out"
-    command = ["run", str(clip), "--out", str(out), "--max-frames", "3"]
-    # Whether a voxel is seen in each of three frames hangs on the last millimetre of the camera.
-    command += ["--set", "map.min_observations=100"]
-    assert main([*command, "--save", "bag,trajectory", *arguments]) == 0
-    stamps_ns, _ = read_trajectory(out / "trajectory.tum")
-    with AnyReader([out / "bag"]) as reader:
+    stamps_ns, _ = read_trajectory(usual_run / "trajectory.tum")
+    with AnyReader([usual_run / "bag"]) as reader:
         counts = {topic: info.msgcount for topic, info in reader.topics.items()}
         assert counts == {
             "/human3r/skeleton": 1,
@@ -544,13 +557,10 @@ def test_a_run_becomes_a_bag_with_the_messages_of_the_node(clip, arguments, tmp_
     assert found == stamps_ns.tolist()
 
 
-def test_the_bag_of_a_run_is_exported_as_the_run_is(clip, arguments, tmp_path):
+def test_the_bag_of_a_run_is_exported_as_the_run_is(usual_run, tmp_path):
     pytest.importorskip("human3r_ros", reason="the ROS part is not installed")
-    out = tmp_path / "out"
-    command = ["run", str(clip), "--out", str(out), "--max-frames", "3", "--save", "people,bag"]
-    assert main([*command, *arguments]) == 0
     tables = []
-    for source in (out, out / "bag"):
+    for source in (usual_run, usual_run / "bag"):
         file = tmp_path / f"{source.name}.csv"
         words = ["export", str(source), "--format", "csv", "-o", str(file), "--up", "camera"]
         assert main([*words, "--min-share", "0"]) == 0

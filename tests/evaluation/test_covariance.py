@@ -1,6 +1,7 @@
 """Errors of published poses, the covariance model that fits them, and how coverage is reported."""
 
 import dataclasses
+from functools import cache
 
 import numpy as np
 import pytest
@@ -170,10 +171,14 @@ def fitted():
     return fit_covariance(drawn(TRUE_MODEL, 1500, 0), drawn(TRUE_MODEL, 1500, 1, unseen=True))
 
 
+@cache
+def new_errors(unseen):
+    return drawn(TRUE_MODEL, 1500, 2, unseen)
+
+
 @pytest.mark.parametrize("unseen", [False, True])
 def test_two_thirds_of_new_errors_lie_inside_one_sigma(fitted, unseen):
-    drawn_errors = drawn(TRUE_MODEL, 1500, 2, unseen)
-    errors = [error.in_stddev(error.modelled(fitted)) for error in drawn_errors]
+    errors = [error.in_stddev(error.modelled(fitted)) for error in new_errors(unseen)]
     for name in ERRORS:
         sizes = np.abs(np.concatenate([error[name] for error in errors]))
         assert (sizes <= 1).mean() == pytest.approx(ONE_SIGMA, abs=0.05), name
@@ -184,7 +189,7 @@ def test_it_holds_near_and_far_alike(fitted):
     for far in (False, True):
         errors = [
             error.in_stddev(error.modelled(fitted))["along"]
-            for error in drawn(TRUE_MODEL, 2500, 3)
+            for error in new_errors(False)
             if (error.circumstances.distance_m > 4.5) == far
         ]
         assert (np.abs(errors) <= 1).mean() == pytest.approx(ONE_SIGMA, abs=0.06)

@@ -185,7 +185,7 @@ def test_errors_are_told_apart_by_distance(truths):
 
 @pytest.mark.parametrize("turn_deg", [-170, -91, -60, 5, 45, 89, 91, 180])
 def test_a_turned_body_has_that_facing_error(truths, turn_deg):
-    found, _ = measured(truths, Told(turn_rad=np.radians(turn_deg)))
+    found, _ = measured(truths[:3], Told(turn_rad=np.radians(turn_deg)))
     assert found["facing_median_deg"] == pytest.approx(abs(turn_deg), abs=0.26)
     assert found["facing_over_90_percent"] == (100 if abs(turn_deg) > 90 else 0)
     steps = evaluated(truths[:1], Told(turn_rad=np.radians(turn_deg))).results[0].curves

@@ -1,6 +1,9 @@
 """Bags that were cut off at any place are made whole, and hold what was written completely."""
 
 import sqlite3
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
@@ -19,6 +22,28 @@ COUNT = 60
 
 def write(path, plugin=StoragePlugin.MCAP, compressed=False):
     """Sixty images of 30 kB, of which some fill a chunk, and a calibration beside each."""
+    return unpacked(_bag(path.name, plugin, compressed), path)
+
+
+def packed(folder):
+    """What is in a folder of files, by name."""
+    return {one.name: one.read_bytes() for one in folder.iterdir()}
+
+
+def unpacked(files, folder):
+    folder.mkdir(parents=True)
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    return folder
+
+
+@cache
+def _bag(name, plugin, compressed):
+    with TemporaryDirectory() as folder:
+        return packed(_written(Path(folder) / name, plugin, compressed))
+
+
+def _written(path, plugin, compressed):
     rng = np.random.default_rng(0)
     writer = Writer(path, version=8, storage_plugin=plugin)
     if compressed:
@@ -261,6 +286,17 @@ def write_packed(path, plugin, mode):
 
 def write_split(folder, plugin):
     """A bag of two files, whose metadata names both."""
+    unpacked(_split_bag(folder.name, plugin), folder)
+    return folder, sorted(one for one in folder.iterdir() if one.suffix != ".yaml")
+
+
+@cache
+def _split_bag(name, plugin):
+    with TemporaryDirectory() as folder:
+        return packed(_written_split(Path(folder) / name, plugin))
+
+
+def _written_split(folder, plugin):
     parts = [write(folder.with_name(f"part{n}"), plugin) for n in range(2)]
     folder.mkdir()
     for part in parts:
@@ -269,7 +305,7 @@ def write_split(folder, plugin):
     assert repair(folder).num_messages == 4 * COUNT
     with pytest.raises(InputError, match="is whole"):
         repair(folder)
-    return folder, sorted(one for one in folder.iterdir() if one.suffix != ".yaml")
+    return folder
 
 
 def _empty(file):

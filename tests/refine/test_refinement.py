@@ -1,6 +1,7 @@
 """Refining synthetic walkers with exact truth: what is wrong becomes right, what is right stays."""
 
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -63,15 +64,28 @@ def test_chunks_agree_even_when_nobody_touches_anything():
     assert scales.max() / scales.min() < 1.02
 
 
-def test_feet_stop_sliding():
+@cache
+def trembling():
+    """Somebody who trembles by 5 mm, and the same refined."""
     made = bench(noise=white(0.005))
-    refined = refine(made.recording)
+    return made, refine(made.recording)
+
+
+def test_feet_stop_sliding():
+    made, refined = trembling()
     before, after = (slide_mm(r, 0, made.stance[0]) for r in (made.recording, refined.recording))
     assert after <= 0.5 * before
     before, after = (
         aligned_joint_error_mm(r, made.truth) for r in (made.recording, refined.recording)
     )
     assert after <= before
+
+
+def test_people_whose_feet_stop_sliding_are_believed():
+    verdict = trembling()[1].verdict
+    assert verdict.is_accepted
+    assert verdict.unmoved == ()
+    assert verdict.after[0].sliding_mm < 0.95 * verdict.before[0].sliding_mm
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ ankles and soles of four points. Depth images show floor and a wall, people are 
 """
 
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 from scipy.spatial.transform import Rotation
@@ -95,8 +96,10 @@ def make_track(number, joints, soles, poses, frames=None):
 
 def make_views(poses, tracks, scale):
     """Depth of every frame in the scale of the frame, without the pixels near people."""
-    made = {}
-    for frame, pose in enumerate(poses):
+
+    @cache
+    def view(frame):
+        pose = poses[frame]
         depth = depth_of(pose, scale[frame])
         is_scene = depth > 0
         for track in tracks:
@@ -109,8 +112,9 @@ def make_views(poses, tracks, scale):
                     (u0, v0), (u1, v1) = px[:, :2].min(0) - 3, px[:, :2].max(0) + 1
                     box = (slice(max(0, int(v0)), max(0, int(v1))),)
                     is_scene[(*box, slice(max(0, int(u0)), max(0, int(u1))))] = False
-        made[frame] = View(depth, _CAMERA, is_scene)
-    return made.get
+        return View(depth, _CAMERA, is_scene)
+
+    return view
 
 
 def bench(seconds=12.0, scale=1.0, poses=None, people=None, noise=None, session=None):

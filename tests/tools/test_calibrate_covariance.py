@@ -1,7 +1,7 @@
 """The tool that fits covariances: from a folder of sequences to a file beside the weights."""
 
 import json
-import subprocess
+import runpy
 import sys
 from pathlib import Path
 
@@ -57,9 +57,11 @@ def test_only_the_validation_split_is_taken(tmp_path, split):
         calibrate_covariance.check_split(data)
 
 
-def test_a_missing_folder_is_said_in_a_line(tmp_path):
-    command = [sys.executable, str(TOOL), str(tmp_path / "nowhere")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 1
-    assert "no such folder" in done.stderr
-    assert "Traceback" not in done.stderr
+def test_a_missing_folder_is_said_in_a_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", [str(TOOL), str(tmp_path / "nowhere")])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(TOOL), run_name="__main__")
+    assert ended.value.code == 1
+    said = capsys.readouterr().err
+    assert "no such folder" in said
+    assert "Traceback" not in said

@@ -2,7 +2,10 @@
 
 import argparse
 import json
+import shutil
+from contextlib import redirect_stdout
 from dataclasses import replace
+from io import StringIO
 
 import cv2
 import numpy as np
@@ -19,6 +22,8 @@ from human3r.errors import ConfigError, DeviceError, InputError, WeightsError
 from human3r.model.checkpoint import load_network
 from tests.training.fake_sequences import write_folder
 from tests.training.small import SMALL
+
+ONE_BY_ONE = ("--batch", 1, "--workers", 0)
 
 
 def run(*words: object) -> int:
@@ -43,8 +48,10 @@ def trained(tmp_path_factory, weights):
     data = write_folder(folder / "data", sequences=2, views=5)
     held_out = write_folder(folder / "held_out", sequences=1, views=3)
     words = ("--init", weights, "--validation", held_out, "--validate-steps", 2)
-    code = run(data, "--out", folder / "run", "--steps", 2, "--batch", 1, "--workers", 0, *words)
+    with redirect_stdout(StringIO()) as said:
+        code = run(data, "--out", folder / "run", *ONE_BY_ONE, "--steps", 2, *words)
     assert code == 0
+    (folder / "said").write_text(said.getvalue())
     return folder
 
 
@@ -61,17 +68,20 @@ def test_a_training_leaves_everything(trained):
     assert network.config == SMALL
 
 
-def test_the_last_line_says_what_was_done(tmp_path, data_folder, weights, capsys):
-    words = (data_folder, "--out", tmp_path / "run", "--init", weights, "--workers", 0)
-    assert run(*words, "--steps", 1, "--batch", 1) == 0
-    last = capsys.readouterr().out.splitlines()[-1]
-    assert last.startswith("1 steps; ")
-    for word in ("images/s", "waiting for data", str(tmp_path / "run")):
+def test_the_last_line_says_what_was_done(trained):
+    last = (trained / "said").read_text().splitlines()[-1]
+    assert last.startswith("2 steps; ")
+    for word in ("images/s", "waiting for data", str(trained / "run")):
         assert word in last
+
+
+def test_a_training_goes_on_only_when_that_is_wanted(trained, tmp_path, weights, capsys):
+    out = shutil.copytree(trained / "run", tmp_path / "run")
+    words = (trained / "data", "--out", out, "--init", weights, *ONE_BY_ONE, "--steps", 3)
     with pytest.raises(InputError, match="--resume"):
-        run(*words, "--steps", 2, "--batch", 1)
-    assert run(*words, "--steps", 2, "--batch", 1, "--resume") == 0
-    assert capsys.readouterr().out.startswith("2 steps; ")
+        run(*words)
+    assert run(*words, "--resume") == 0
+    assert capsys.readouterr().out.startswith("3 steps; ")
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 0), ("float16", 1e-3)])

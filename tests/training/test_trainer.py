@@ -3,6 +3,7 @@
 import itertools
 import json
 import math
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -37,11 +38,20 @@ def make_trainer(data_folder, tmp_path):
     return make
 
 
+@pytest.fixture(scope="module")
+def one_step(data_folder, tmp_path_factory):
+    """The folder of a training that took one step. Leave it as it is."""
+    folder = tmp_path_factory.mktemp("one_step")
+    small_trainer(data_folder, folder).run(Duration(steps=1))
+    return folder
+
+
 def equal_weights(a: Trainer, b: Trainer) -> bool:
+    average = b.average()
     return all(
         torch.equal(p, q)
         for p, q in zip(a.network.parameters(), b.network.parameters(), strict=True)
-    ) and all(torch.equal(p, b.average()[name]) for name, p in a.average().items())
+    ) and all(torch.equal(p, average[name]) for name, p in a.average().items())
 
 
 def test_losses_fall(make_trainer):
@@ -94,10 +104,9 @@ def test_nothing_to_resume_begins_anew(make_trainer):
     assert not make_trainer().resume()
 
 
-def test_a_folder_with_a_training_is_not_begun_again(make_trainer):
-    make_trainer().run(Duration(steps=1))
+def test_a_folder_with_a_training_is_not_begun_again(one_step, data_folder):
     with pytest.raises(InputError, match="--resume"):
-        make_trainer().require_fresh()
+        small_trainer(data_folder, one_step).require_fresh()
 
 
 @pytest.mark.parametrize(
@@ -110,10 +119,11 @@ def test_a_folder_with_a_training_is_not_begun_again(make_trainer):
         ({"precision": "bfloat16"}, "precision"),
     ],
 )
-def test_another_training_is_not_resumed(make_trainer, change, word):
-    make_trainer().run(Duration(steps=1))
+def test_another_training_is_not_resumed(one_step, data_folder, change, word):
+    plan, others = replace(PLAN, **change.get("plan", {})), {**change}
+    others.pop("plan", None)
     with pytest.raises(InputError, match=word):
-        make_trainer(**change).resume()
+        small_trainer(data_folder, one_step, plan, **others).resume()
 
 
 def test_only_the_newest_checkpoints_are_kept(make_trainer):
@@ -137,12 +147,12 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(make_trainer):
         make_trainer().resume()
 
 
-def test_leftovers_of_killed_processes_go(make_trainer):
+def test_leftovers_of_killed_processes_go(one_step, make_trainer):
     trainer = make_trainer()
-    trainer.run(Duration(steps=1))
+    shutil.copytree(one_step, trainer.folder)
     leftover = trainer.checkpoints / ".step-00000009.safetensors.99999999.part"
     leftover.write_bytes(b"half")
-    assert make_trainer().resume()
+    assert trainer.resume()
     assert not leftover.exists()
 
 
@@ -190,9 +200,10 @@ def test_many_bad_steps_lead_back_to_the_checkpoint(make_trainer, monkeypatch, c
     assert trainer.run(Duration(steps=3 + BAD_STEPS)).skipped == BAD_STEPS
 
 
-def test_failing_again_from_the_checkpoint_ends_it(make_trainer, monkeypatch):
+def test_failing_again_from_the_checkpoint_ends_it(one_step, make_trainer, monkeypatch):
     trainer = make_trainer()
-    trainer.run(Duration(steps=9), should_stop=stop_after(1))
+    shutil.copytree(one_step, trainer.folder)
+    assert trainer.resume()
     monkeypatch.setattr(trainer_module, "compute_losses", BrokenLoss(set(range(100))))
     with pytest.raises(NonFiniteError, match="--lr"):
         trainer.run(Duration(steps=100))
@@ -206,9 +217,10 @@ def test_failing_without_a_checkpoint_ends_it(make_trainer, monkeypatch):
         make_trainer().run(Duration(steps=100))
 
 
-def test_a_full_disk_leaves_the_old_checkpoint(make_trainer, monkeypatch):
+def test_a_full_disk_leaves_the_old_checkpoint(one_step, make_trainer, monkeypatch):
     trainer = make_trainer()
-    trainer.run(Duration(steps=1))
+    shutil.copytree(one_step, trainer.folder)
+    assert trainer.resume()
 
     def full(tensors, path, metadata):
         path.write_bytes(b"half")

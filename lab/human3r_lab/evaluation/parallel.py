@@ -67,7 +67,9 @@ def evaluate_in_processes(
     Raises:
         Human3RError: as of ``runner.evaluate``.
     """
-    context = multiprocessing.get_context("spawn")
+    # PyTorch is loaded once, in a process without threads that all others are forked from.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
     stop = context.Event()
     began_s = time.perf_counter()
     count = min(num_processes, len(sequences))

@@ -74,7 +74,8 @@ def _both_ways(a: "_Seen | None", b: "_Seen | None") -> tuple[np.ndarray, float,
 
     Depth and focal length that are off act on the two in opposite ways.
     """
-    there, back = _pose(a, b), _pose(b, a)
+    there = _pose(a, b)
+    back = _pose(b, a) if there is not None else None
     if there is None or back is None:
         return None
     off = there @ back

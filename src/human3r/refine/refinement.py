@@ -1,7 +1,7 @@
 """The schedule: scales from soles, then contacts and least squares in turns."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from jaxtyping import Float
@@ -219,6 +219,7 @@ class Work:
     """(people,) by which feet tremble that are in contact, whatever the body does."""
     left_out: tuple[int, ...] = ()
     """People whose contacts do not count."""
+    _last: list[tuple[State, Surface]] = field(default_factory=list, init=False, repr=False)
 
     def motions(self, state: State) -> list[tuple[Motion, np.ndarray]]:
         """All people's skin points at key frames, in the world and in the cameras."""
@@ -227,8 +228,7 @@ class Work:
 
     def contacts(self, state: State) -> tuple[Contacts, ...]:
         """Of all people, with the scene as a state has it."""
-        scale = np.exp(state.log_scale[self.chunk])
-        surface = Surface(self.samples, state.rotation, state.centre, scale)
+        surface = self._surface(state)
         found = [find_contacts(motion, surface) for motion, _ in self.motions(state)]
         if self.change is not None:
             found = [self.change(person, one) for person, one in enumerate(found)]
@@ -236,6 +236,13 @@ class Work:
             chosen(one, np.zeros(len(one.row), bool)) if person in self.left_out else one
             for person, one in enumerate(found)
         )
+
+    def _surface(self, state: State) -> Surface:
+        """The scene as a state has it; the last one is kept."""
+        if not self._last or self._last[0][0] is not state:
+            scale = np.exp(state.log_scale[self.chunk])
+            self._last[:] = [(state, Surface(self.samples, state.rotation, state.centre, scale))]
+        return self._last[0][1]
 
     def round(
         self,
@@ -291,10 +298,15 @@ def _num_steady(found: tuple[Contacts, ...]) -> int:
 def _put_down(work: Work, state: State, contacts: tuple[Contacts, ...]) -> State:
     """The state with each person moved by as much as their soles are most often off the scene."""
     shift = state.shift.copy()
-    for person, found in enumerate(contacts):
+    floating = [
+        (person, found)
+        for person, found in enumerate(contacts)
+        if abs(found.gap_m) >= _FLOATS_M and found.planes.is_known.any()
+    ]
+    if not floating:
+        return state
+    for person, found in floating:
         mine = work.rows.person == person
-        if abs(found.gap_m) < _FLOATS_M or not found.planes.is_known.any():
-            continue
         normal = found.planes.normal[found.planes.is_known].mean(axis=0)
         normal /= max(float(np.linalg.norm(normal)), 1e-9)
         rotation = state.rotation[work.rows.key[mine]]

@@ -1,6 +1,8 @@
 """The static scene as samples of key frames, and planes of it near points and under feet."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 
 import cv2
 import numpy as np
@@ -20,6 +22,8 @@ _FLATTEST, _SMALLEST_SPREAD_M = 0.02, 0.005
 _WINDOW_RAD = 0.15
 """Half the angle around a foot within which the scene of an image belongs to its surroundings."""
 _FEWEST = 8
+_TREES = 4096
+"""Key frames of which the search trees are kept: some ten kilobytes each."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,17 @@ class Samples:
     def of(self, key: int) -> Float[np.ndarray, "some 3"]:
         """Those of one key frame."""
         return self.points[self.first[key] : self.first[key + 1]]
+
+    @cached_property
+    def directions(self) -> Callable[[int], KDTree]:
+        """Gives the tree of the samples of one key frame in the plane at depth 1."""
+
+        @lru_cache(_TREES)
+        def tree(key: int) -> KDTree:
+            points = self.of(key)
+            return KDTree(points[:, :2] / points[:, 2:])
+
+        return tree
 
 
 def take_samples(recording: Recording, keys: Int[np.ndarray, " keys"]) -> Samples:
@@ -142,15 +157,24 @@ def _averaged(
     """
     if len(points) == 0:
         return points, key, key
-    cubes = np.floor(points / _CUBE_M).astype(np.int64)
-    _, which, counts = np.unique(cubes, axis=0, return_inverse=True, return_counts=True)
-    which = which.ravel()
+    which, counts = _alike(np.floor(points / _CUBE_M).astype(np.int64))
     means = np.stack([np.bincount(which, column) for column in points.T], axis=1)
     first = np.full(len(counts), key.max())
     last = np.zeros(len(counts), key.dtype)
     np.minimum.at(first, which, key)
     np.maximum.at(last, which, key)
     return means / counts[:, None], first, last
+
+
+def _alike(cubes: Int[np.ndarray, "n 3"]) -> tuple[np.ndarray, np.ndarray]:
+    """As np.unique of the rows: which of them each is, and how often it is there. Faster."""
+    which, counts = np.zeros(len(cubes), np.int64), np.zeros(0, np.int64)
+    for column in cubes.T:
+        place = column - column.min()
+        _, which, counts = np.unique(
+            which * (place.max() + 1) + place, return_inverse=True, return_counts=True
+        )
+    return which, counts
 
 
 def plane_behind(

@@ -171,9 +171,10 @@ class Canvas:
 
 def _backdrop(height_px: int, width_px: int) -> np.ndarray:
     """Dark, a little lighter towards the middle."""
-    y, x = np.mgrid[-1 : 1 : height_px * 1j, -1 : 1 : width_px * 1j]
-    glow = np.exp(-1.1 * (x**2 + (y + 0.1) ** 2))[..., None]
-    return (np.array([15, 17, 22.0]) + glow * np.array([25, 29, 38.0])).astype(np.float32)
+    y, x = np.linspace(-1, 1, height_px)[:, None], np.linspace(-1, 1, width_px)
+    glow = np.exp(-1.1 * (x**2 + (y + 0.1) ** 2)).astype(np.float32)
+    dark, light = np.array([[15, 17, 22], [25, 29, 38]], np.float32)
+    return dark + glow[..., None] * light
 
 
 def _spiral(side_px: int) -> list[tuple[int, int]]:

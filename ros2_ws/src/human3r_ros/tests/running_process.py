@@ -1,7 +1,6 @@
 """A command in a process of its own, and a node in this one that talks with it over real DDS."""
 
 import signal
-import subprocess
 import threading
 from collections import defaultdict
 
@@ -11,13 +10,9 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 
 from tests.waiting import wait_until
+from tests.warm_process import start_fresh
 
 __all__ = ["Peer", "RunningProcess", "wait_until"]
-
-
-def start_fresh(command, log, environment):
-    """A process that loads everything itself, as a user starts it."""
-    return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment)
 
 
 class RunningProcess:

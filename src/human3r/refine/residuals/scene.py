@@ -4,10 +4,11 @@ Point to plane, Chen and Medioni 1992, "Object modelling by registration of mult
 """
 
 from dataclasses import dataclass
+from itertools import islice
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.spatial import KDTree
 
 from human3r.refine.recording import Recording
 from human3r.refine.residuals.derivatives import (
@@ -27,6 +28,10 @@ _ROBUST = 3.0
 _APART = (1, 3)
 _SAMPLES = 60
 _COUNTS = 10
+_FEWEST = 10
+"""Of two key frames, that lie on planes."""
+_AT_ONCE = 256
+"""Pairs of key frames whose planes are found together: some ten megabytes."""
 _LEAST_SHARE = 0.01
 _LEAST_OFF_SHARE = 1e-4
 _FLATTEST = 0.1
@@ -82,18 +87,20 @@ def depth_pairs(
 
     The spread of their distances, as they come, is how far depth can be trusted.
     """
-    found: list[tuple[np.ndarray, ...]] = []
-    count = len(state.rotation)
-    for apart in _APART:
-        for key in range(count - apart):
-            pair = _pair(samples, state, chunk, key, key + apart)
-            if pair is not None:
-                found.append(pair)
-    if not found:
+    near = (
+        found
+        for apart in _APART
+        for key in range(len(state.rotation) - apart)
+        if (found := _near(samples, state, chunk, key, key + apart)) is not None
+    )
+    parts = []
+    while some := list(islice(near, _AT_ONCE)):
+        parts.append(_on_planes(some, state, chunk))
+    if not sum(len(part[0]) for part in parts):
         none, empty = np.zeros(0, int), np.zeros((0, 3))
         return DepthPairs(none, empty, none, empty, empty, np.zeros(0))
     key, place, other, other_place, normal, off = (
-        np.concatenate(c) for c in zip(*found, strict=True)
+        np.concatenate(column) for column in zip(*parts, strict=True)
     )
     depth = np.linalg.norm(other_place, axis=1)
     share = 1.4826 * float(np.median(np.abs(off) / depth))
@@ -108,38 +115,49 @@ def depth_pairs(
     return DepthPairs(key, place, other, other_place, normal, stddev)
 
 
-def _pair(
-    samples: Samples, state: State, chunk: np.ndarray, key: int, other: int
-) -> tuple[np.ndarray, ...] | None:
+class _Near(NamedTuple):
+    """Samples of one key frame with those that another saw in nearly the same direction."""
+
+    key: np.ndarray
+    place: np.ndarray
+    other: np.ndarray
+    there: np.ndarray
+    """(n, 3) the place in the other camera's frame."""
+    off: np.ndarray
+    """(n,) distance of the nearest at depth 1."""
+    around: np.ndarray
+    """(n, neighbours, 3) of the other camera, not scaled."""
+
+
+def _near(samples: Samples, state: State, chunk: np.ndarray, key: int, other: int) -> _Near | None:
     mine, theirs = samples.of(key), samples.of(other)
     if min(len(mine), len(theirs)) < 30:
         return None
     mine = mine[:: max(1, len(mine) // _SAMPLES)]
-    scale, scale_other = np.exp(state.log_scale[chunk[[key, other]]])
+    scale = np.exp(state.log_scale[chunk[key]])
     world = scale * mine @ state.rotation[key].T + state.centre[key]
     there = (world - state.centre[other]) @ state.rotation[other]
     ahead = there[:, 2] > 0.05
     mine, there = mine[ahead], there[ahead]
-    near_px, index = KDTree(theirs[:, :2] / theirs[:, 2:]).query(there[:, :2] / there[:, 2:], 9)
-    around = theirs[index]
+    off, index = samples.directions(other).query(there[:, :2] / there[:, 2:], 9)
+    count = len(mine)
+    return _Near(np.full(count, key), mine, np.full(count, other), there, off[:, 0], theirs[index])
+
+
+def _on_planes(near: list[_Near], state: State, chunk: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Key, place, other key, its plane's place and normal, and distance of those on planes."""
+    key, mine, other, there, off, around = (np.concatenate(c) for c in zip(*near, strict=True))
     centre = around.mean(axis=1)
-    off = around - centre[:, None]
-    variances, axes = np.linalg.eigh(np.einsum("nki,nkj->nij", off, off))
+    spread = around - centre[:, None]
+    variances, axes = np.linalg.eigh(np.einsum("nki,nkj->nij", spread, spread))
     normal = axes[:, :, 0]
-    distance = np.einsum("ni,ni->n", normal, there - scale_other * centre)
+    scale = np.exp(state.log_scale[chunk[other]])[:, None]
+    distance = np.einsum("ni,ni->n", normal, there - scale * centre)
     depth = np.linalg.norm(centre, axis=1)
-    good = (near_px[:, 0] < 0.05) & (np.abs(distance) < 0.2 * depth)
+    good = (off < 0.05) & (np.abs(distance) < 0.2 * depth)
     good &= np.sqrt(np.maximum(variances[:, 0], 0)) < _FLATTEST * np.sqrt(variances[:, 1])
     # Seen edge-on, depth says little about a plane.
     good &= np.abs(np.einsum("ni,ni->n", normal, centre)) > 0.15 * depth
-    if good.sum() < 10:
-        return None
-    count = int(good.sum())
-    return (
-        np.full(count, key),
-        mine[good],
-        np.full(count, other),
-        centre[good],
-        normal[good],
-        distance[good],
-    )
+    pair = np.repeat(np.arange(len(near)), [len(one.key) for one in near])
+    good &= (np.bincount(pair[good], minlength=len(near)) >= _FEWEST)[pair]
+    return tuple(column[good] for column in (key, mine, other, centre, normal, distance))
