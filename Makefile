@@ -18,6 +18,8 @@ export OMP_WAIT_POLICY ?= PASSIVE
 # Byte code is kept (empty: whatever a container says): without it the tests compile themselves in
 # every worker, and all that they start compiles itself too.
 test test-slow: export PYTHONDONTWRITEBYTECODE =
+# The workers share the cores; what takes long apart computes with all of them, as users do.
+test: export OMP_NUM_THREADS ?= 1
 
 VENV := .venv
 RUN := $(VENV)/bin/python
