@@ -389,7 +389,7 @@ class DownstreamHead(nn.Module):
         self.decpose = HumanHead(joined, ratio * joined, rotations)
         self.decshape = HumanHead(joined, ratio * joined, NUM_BETAS)
         self.decexpression = HumanHead(joined, ratio * joined, NUM_BETAS)
-        identity = torch.tensor([1.0, 0, 0, 1, 0, 0]).repeat(1, NUM_ROTATIONS)
+        identity = torch.tensor([[1.0, 0, 0, 1, 0, 0] * NUM_ROTATIONS])
         self.register_buffer("init_body_pose", identity)
         self.register_buffer("init_betas", torch.zeros(1, NUM_BETAS))
         self.register_buffer("init_expression", torch.zeros(1, NUM_BETAS))

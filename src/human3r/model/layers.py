@@ -90,6 +90,15 @@ def rotate(x: Tensor, table: RotaryTable | None) -> Tensor:
     return x if table is None else table.rotate(x)
 
 
+def random_values(*shape: int, spread: float = 1.0) -> Float[Tensor, "..."]:
+    """Normally distributed numbers, for weights that are about to be loaded or learnt.
+
+    On the meta device nothing is drawn: there it would load PyTorch's compiler, for seconds.
+    """
+    values = torch.empty(shape)
+    return values if values.is_meta else values.normal_() * spread
+
+
 def layer_norm(width: int) -> nn.LayerNorm:
     """The layer norm used everywhere in the network."""
     return nn.LayerNorm(width, eps=LAYER_NORM_EPS)
@@ -526,8 +535,8 @@ class PoseRetriever(nn.Module):
         super().__init__()
         width, slots = config.decoder_width, config.memory_slots
         self.proj_q = nn.Linear(config.encoder_width, width)
-        self.masked_token = nn.Parameter(torch.randn(1, 1, width) * 0.02)
-        self.mem = nn.Parameter(torch.randn(1, slots, 2 * width) * 0.02)
+        self.masked_token = nn.Parameter(random_values(1, 1, width, spread=0.02))
+        self.mem = nn.Parameter(random_values(1, slots, 2 * width, spread=0.02))
         self.write_blocks = _memory_blocks(config)
         self.read_blocks = _memory_blocks(config)
 

@@ -47,6 +47,7 @@ from human3r.model.layers import (
     exact,
     image_blocks,
     layer_norm,
+    random_values,
     run_blocks,
 )
 from human3r.model.variants import DINO_SIZES, NetworkConfig
@@ -141,7 +142,9 @@ class Human3R(nn.Module):
 
         self.decoder_embed = nn.Linear(e, d)
         self.decoder_embed_state = nn.Linear(e, d)
-        self.register_tokens = nn.Embedding(config.state_tokens, e)
+        self.register_tokens = nn.Embedding.from_pretrained(
+            random_values(config.state_tokens, e), freeze=False
+        )
         self.pose_token = _token(1, 1, d)
         self.dec_blocks = _decoder_blocks(d, config.decoder_depth, config.decoder_heads)
         self.dec_norm = layer_norm(d)
@@ -564,7 +567,7 @@ def _zero(device: torch.device) -> Int[Tensor, ""]:
 
 
 def _token(*shape: int) -> nn.Parameter:
-    return nn.Parameter(torch.randn(*shape) * 0.02)
+    return nn.Parameter(random_values(*shape, spread=0.02))
 
 
 def _decoder_blocks(width: int, depth: int, heads: int) -> nn.ModuleList:
