@@ -23,8 +23,8 @@ from human3r_ros.ros_api import is_lite
 from ros2_ws.src.human3r_ros.tests.running_process import start_fresh
 
 _LOADED = (
-    *("human3r_ros.commands.live", "human3r_ros.process", "human3r.pipeline"),
-    *("human3r.model.network", "human3r.body.smplx", "safetensors.torch"),
+    *("human3r_ros.commands.live", "human3r_ros.process", "human3r_ros.processor"),
+    *("human3r.pipeline", "human3r.model.network", "human3r.body.smplx", "safetensors.torch"),
 )
 _servers = {}
 
