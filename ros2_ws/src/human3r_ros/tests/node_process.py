@@ -100,8 +100,20 @@ class Bench(Peer):
         wait_until(
             lambda: self.node.count_publishers("/human3r/status") > 0, 20, "status publisher"
         )
-        # The idle report proves that messages of the node arrive here.
-        wait_until(lambda: self.received["status"], 20, "a first status")
+        self._wait_for_matches()
+
+    def _wait_for_matches(self):
+        """Until the node sends to all that is subscribed here.
+
+        It learns of subscriptions in their order, and the skeleton waits for whoever comes.
+        """
+        topic, kind, profile, _ = TOPICS["skeleton"]
+        heard = threading.Event()
+        last = self.node.create_subscription(
+            kind, topic.replace("~", "/human3r"), lambda _: heard.set(), profile
+        )
+        assert heard.wait(20), "the skeleton did not come"
+        self.node.destroy_subscription(last)
 
     def now_ns(self) -> int:
         return self.node.get_clock().now().nanoseconds
