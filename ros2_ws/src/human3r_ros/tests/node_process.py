@@ -100,20 +100,7 @@ class Bench(Peer):
         wait_until(
             lambda: self.node.count_publishers("/human3r/status") > 0, 20, "status publisher"
         )
-        self._wait_for_matches()
-
-    def _wait_for_matches(self):
-        """Until the node sends to all that is subscribed here.
-
-        It learns of subscriptions in their order, and the skeleton waits for whoever comes.
-        """
-        topic, kind, profile, _ = TOPICS["skeleton"]
-        heard = threading.Event()
-        last = self.node.create_subscription(
-            kind, topic.replace("~", "/human3r"), lambda _: heard.set(), profile
-        )
-        assert heard.wait(20), "the skeleton did not come"
-        self.node.destroy_subscription(last)
+        wait_for_matches(self.node)
 
     def now_ns(self) -> int:
         return self.node.get_clock().now().nanoseconds
@@ -174,6 +161,20 @@ class Bench(Peer):
             return future.result()
         finally:
             self.node.destroy_client(client)
+
+
+def wait_for_matches(node):
+    """Until an active human3r sends to all that ``node`` has subscribed to.
+
+    It learns of subscriptions in their order, and its skeleton waits for whoever comes.
+    """
+    name, kind, profile, _ = TOPICS["skeleton"]
+    heard = threading.Event()
+    last = node.create_subscription(
+        kind, name.replace("~", "/human3r"), lambda _: heard.set(), profile
+    )
+    assert heard.wait(20), "the skeleton did not come"
+    node.destroy_subscription(last)
 
 
 @contextmanager
