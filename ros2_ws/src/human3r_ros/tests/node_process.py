@@ -12,7 +12,7 @@ from human3r_msgs.msg import FrameStatus, HumanArray, SkeletonInfo
 from human3r_ros import convert
 from human3r_ros.commands.lifecycle_client import LifecycleClient
 from human3r_ros.outputs import TOPICS
-from rclpy.qos import QoSProfile
+from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from tf2_msgs.msg import TFMessage
 
@@ -163,17 +163,16 @@ class Bench(Peer):
             self.node.destroy_client(client)
 
 
-def wait_for_matches(node):
-    """Until an active human3r sends to all that ``node`` has subscribed to.
+def wait_for_matches(node, count=1):
+    """Until so many active human3r nodes send to all that ``node`` has subscribed to.
 
-    It learns of subscriptions in their order, and its skeleton waits for whoever comes.
+    They learn of subscriptions in their order, and a skeleton waits for whoever comes.
     """
-    name, kind, profile, _ = TOPICS["skeleton"]
-    heard = threading.Event()
-    last = node.create_subscription(
-        kind, name.replace("~", "/human3r"), lambda _: heard.set(), profile
-    )
-    assert heard.wait(20), "the skeleton did not come"
+    name, kind, _, _ = TOPICS["skeleton"]
+    latched = QoSProfile(depth=10, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    heard = []
+    last = node.create_subscription(kind, name.replace("~", "/human3r"), heard.append, latched)
+    wait_until(lambda: len(heard) >= count, 20, "skeleton")
     node.destroy_subscription(last)
 
 
