@@ -1,6 +1,7 @@
 """Our state dict has exactly the names and shapes of the published checkpoints."""
 
 import json
+import sys
 
 import pytest
 
@@ -40,3 +41,11 @@ def test_the_network_we_train_fits_in_30_mb_at_half_precision():
     with hollow():
         network = Human3R(VARIANTS["human3r_mini"])
     assert 14e6 < sum(parameter.numel() for parameter in network.parameters()) <= 15e6
+
+
+def test_a_network_that_is_about_to_be_loaded_needs_no_compiler(monkeypatch):
+    """Random numbers on the meta device would load PyTorch's, for seconds."""
+    for module in ("torch._dynamo", "torch.fx.experimental.symbolic_shapes"):
+        monkeypatch.setitem(sys.modules, module, None)
+    with torch.device("meta"):
+        Human3R(VARIANTS["human3r_mini"])

@@ -372,8 +372,16 @@ class Participant:
                 if not self._is_closed:
                     _log.error("waiting on Cyclone DDS failed: %s", DDSException(woken))
                 return
-            for token in tokens[: min(woken, _WAITSET_SLOTS)]:
+            for token in self._in_order_of_creation(tokens[: min(woken, _WAITSET_SLOTS)]):
                 self._tell(token)
+
+    def _in_order_of_creation(self, tokens: list[int]) -> list[int]:
+        """Known tokens, older entities first, as rclpy serves subscriptions that wait together."""
+        with self._lock:
+            if len(tokens) == 1:
+                return tokens
+            raised = set(tokens)
+            return [token for token in self._watched if token in raised]
 
     def _tell(self, token: int) -> None:
         with self._lock:

@@ -100,8 +100,7 @@ class Inputs:
         image_type = Image if is_raw else CompressedImage
         # Where every image counts, it is our queue that overflows, and counts what it loses.
         depth = max(_ROOM, policy.queue) if self._loses_by_overflow else 1
-        # Raw: an image is decoded by the worker, and only when its turn comes.
-        self._subscribe(image_type, image_topic, self._on_image, qos.image_input(depth), raw=True)
+        # First, so that of a calibration and an image that wait together the image is the second.
         if policy.camera_info != "ignore":
             self._camera_info = CameraInfoInput(
                 self._node,
@@ -111,6 +110,8 @@ class Inputs:
                 self._info,
             )
             self._calibrations.source = self._camera_info.in_words
+        # Raw: an image is decoded by the worker, and only when its turn comes.
+        self._subscribe(image_type, image_topic, self._on_image, qos.image_input(depth), raw=True)
         depth_topic = self._node.resolve_topic_name("depth")
         mode = settings.scale.mode
         if mode == "depth" or (mode == "fused" and names_depth(self._node)):

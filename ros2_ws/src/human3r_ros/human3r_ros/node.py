@@ -82,10 +82,10 @@ class Human3RNode(LifecycleNodeMixin, Node):
         self._input_group = MutuallyExclusiveCallbackGroup()
         self._control_group = MutuallyExclusiveCallbackGroup()
         self._tick_group = MutuallyExclusiveCallbackGroup()
-        parameters.declare(self, Settings(), place=NODE, refusal=_FIXED)
+        declared = parameters.declare(self, Settings(), place=NODE, refusal=_FIXED)
         overrides_of = self.get_parameters_by_prefix("qos_overrides")
         qos.check_overrides({name: given.value for name, given in overrides_of.items()})
-        self._settings: Settings = Settings()
+        self._settings: Settings = declared
         self._is_unconfigured = True
         self._guard = parameters.ParameterGuard(
             self,

@@ -12,7 +12,7 @@ from human3r_msgs.msg import FrameStatus, HumanArray, SkeletonInfo
 from human3r_ros import convert
 from human3r_ros.commands.lifecycle_client import LifecycleClient
 from human3r_ros.outputs import TOPICS
-from rclpy.qos import QoSProfile
+from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from tf2_msgs.msg import TFMessage
 
@@ -100,8 +100,7 @@ class Bench(Peer):
         wait_until(
             lambda: self.node.count_publishers("/human3r/status") > 0, 20, "status publisher"
         )
-        # The idle report proves that messages of the node arrive here.
-        wait_until(lambda: self.received["status"], 20, "a first status")
+        wait_for_matches(self.node)
 
     def now_ns(self) -> int:
         return self.node.get_clock().now().nanoseconds
@@ -162,6 +161,19 @@ class Bench(Peer):
             return future.result()
         finally:
             self.node.destroy_client(client)
+
+
+def wait_for_matches(node, count=1):
+    """Until so many active human3r nodes send to all that ``node`` has subscribed to.
+
+    They learn of subscriptions in their order, and a skeleton waits for whoever comes.
+    """
+    name, kind, _, _ = TOPICS["skeleton"]
+    latched = QoSProfile(depth=10, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    heard = []
+    last = node.create_subscription(kind, name.replace("~", "/human3r"), heard.append, latched)
+    wait_until(lambda: len(heard) >= count, 20, "skeleton")
+    node.destroy_subscription(last)
 
 
 @contextmanager

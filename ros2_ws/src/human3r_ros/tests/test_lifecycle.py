@@ -62,10 +62,9 @@ def make_managed(private_domain, model_files, tmp_path):
     made = []
 
     def make(*arguments, files=None):
-        # The one with other weights is not about how a node starts.
         process = NodeProcess(
             *(tmp_path, private_domain, files or model_files, "--no-autostart", *arguments),
-            is_warm=files is not None,
+            is_warm=True,
         )
         made.append(process)
         bench = Bench()

@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+from functools import cache
 
 import pytest
 from human3r_ros.commands import live
@@ -127,25 +128,7 @@ def test_the_command_needs_an_image_topic(capsys):
     assert ended.value.code == 2
 
 
-@pytest.mark.parametrize("module", ["human3r_ros.node", "human3r_ros.commands.live"])
-def test_compute_threads_that_wait_sleep(module):
-    """OpenMP reads how to wait when torch is loaded; it says what it has read."""
-    environment = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"}
-    start = f"import human3r.cli.main, {module}, human3r_ros.process, torch"
-    done = subprocess.run(
-        [sys.executable, "-c", start],
-        env={**environment, "OMP_DISPLAY_ENV": "verbose"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=True,
-    )
-    if "GOMP_SPINCOUNT" not in done.stderr:
-        pytest.skip("this build of PyTorch has another OpenMP than GNU's")
-    assert "GOMP_SPINCOUNT = '0'" in done.stderr
-
-
-BLAS_THREADS = """
+LOAD = """
 import ctypes
 import re
 
@@ -160,9 +143,36 @@ for path in sorted(set(re.findall(r"/\\S*openblas\\S*", open("/proc/self/maps").
     found = [name for name in NAMES if hasattr(library, name)]
     print(getattr(library, found[0])() if found else "unknown")
 """
+LOAD_TORCH = "import human3r_ros.process, torch"
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="libraries are found on Linux")
 
 
-@pytest.mark.skipif(not os.path.exists("/proc/self/maps"), reason="libraries are found on Linux")
+@cache
+def loaded(module, wanted):
+    """A process that has loaded a module, and the node's PyTorch where nothing is wanted."""
+    set_here = ("OMP_WAIT_POLICY", "_NUM_THREADS")
+    environment = {k: v for k, v in os.environ.items() if not k.endswith(set_here)}
+    environment |= {"OMP_DISPLAY_ENV": "verbose"}
+    environment |= {} if wanted is None else {"OPENBLAS_NUM_THREADS": wanted}
+    with_torch = wanted is None and module.startswith("human3r_ros")
+    script = LOAD.format(module=module) + (LOAD_TORCH if with_torch else "")
+    return subprocess.run(
+        [sys.executable, "-c", script],
+        env=environment, capture_output=True, text=True, timeout=120, check=True,
+    )  # fmt: skip
+
+
+@on_linux
+@pytest.mark.parametrize("module", ["human3r_ros.process", "human3r_ros.commands.live"])
+def test_compute_threads_that_wait_sleep(module):
+    """OpenMP reads how to wait when torch is loaded; it says what it has read."""
+    done = loaded(module, None)
+    if "GOMP_SPINCOUNT" not in done.stderr:
+        pytest.skip("this build of PyTorch has another OpenMP than GNU's")
+    assert "GOMP_SPINCOUNT = '0'" in done.stderr
+
+
+@on_linux
 @pytest.mark.parametrize(
     "module", ["human3r_ros.process", "human3r_ros.commands.live", "human3r_bridge.process"]
 )
@@ -171,12 +181,7 @@ def test_numpy_multiplies_in_one_thread_unless_the_user_wants_more(module, wante
     """OpenBLAS reads how many when NumPy is loaded: whatever is set later has no effect."""
     if module.startswith("human3r_bridge"):
         pytest.importorskip("human3r_bridge")
-    environment = {k: v for k, v in os.environ.items() if not k.endswith("_NUM_THREADS")}
-    environment |= {} if wanted is None else {"OPENBLAS_NUM_THREADS": wanted}
-    done = subprocess.run(
-        [sys.executable, "-c", BLAS_THREADS.format(module=module)],
-        env=environment, capture_output=True, text=True, timeout=120, check=True,
-    )  # fmt: skip
+    done = loaded(module, wanted)
     counts = set(done.stdout.split())
     if not counts or (wanted and (os.cpu_count() or 1) < int(wanted)):
         pytest.skip("this NumPy has another BLAS than OpenBLAS, or the machine one core")

@@ -257,7 +257,7 @@ def test_a_worker_that_breaks_outside_of_a_frame_ends_the_stream(made):
     report_of(made, "inference", DiagnosticStatus.OK, "inactive")
 
 
-def test_a_frame_that_never_ends_does_not_hold_deactivate_back(made):
+def test_a_frame_that_never_ends_does_not_hold_deactivate_back(made, monkeypatch):
     began, may_end = threading.Event(), threading.Event()
 
     def hang(arrival):
@@ -270,6 +270,7 @@ def test_a_frame_that_never_ends_does_not_hold_deactivate_back(made):
     send_image(made)
     assert began.wait(20)
     processor = made.node._processor
+    monkeypatch.setattr(node_module, "_IN_FLIGHT_S", 0.1)
     assert made.node.trigger_deactivate() == Result.SUCCESS
     processor.mute.assert_called()  # Its results are thrown away.
     assert not made.pipelines[-1].is_closed

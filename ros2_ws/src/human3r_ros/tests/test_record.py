@@ -20,12 +20,8 @@ from std_msgs.msg import String
 
 from human3r.errors import OutputError
 from human3r.io.bag_repair import repair
-
-RECORD = [
-    sys.executable,
-    "-c",
-    "import sys; from human3r_ros.commands.record import main; sys.exit(main(sys.argv[1:]))",
-]
+from ros2_ws.src.human3r_ros.tests.running_process import RunningProcess, wait_until
+from ros2_ws.src.human3r_ros.tests.warm_process import start_warm
 
 TALKER = """
 import time
@@ -53,12 +49,12 @@ while True:
 """
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def loopback():
     return {**os.environ, **private_environment()}
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def talker(loopback):
     process = subprocess.Popen([sys.executable, "-c", TALKER], env=loopback)
     yield process
@@ -67,35 +63,33 @@ def talker(loopback):
 
 
 @pytest.fixture
-def start_recorder(loopback):
+def start_recorder(loopback, tmp_path_factory):
     """Starts a recorder that does not outlive the test."""
     started = []
 
-    def start(*arguments, **options):
-        process = subprocess.Popen(
-            [*RECORD, *map(str, arguments)],
-            env=loopback,
-            stderr=subprocess.PIPE,
-            text=True,
-            **options,
-        )
-        started.append(process)
-        return process
+    def start(*arguments):
+        command = [sys.executable, "-m", "human3r.cli.main", "record", *map(str, arguments)]
+        log = tmp_path_factory.mktemp("recorder") / "log"
+        started.append(RunningProcess(command, log, loopback, start_warm))
+        return started[-1]
 
     yield start
-    for process in started:
-        process.kill()
-        process.communicate()
+    for recorder in started:
+        recorder.close()
 
 
-def wait_for_line(process, text, timeout_s=120.0):
-    end_s = time.monotonic() + timeout_s
-    while time.monotonic() < end_s:
-        line = process.stderr.readline()
-        if text in line:
-            return
-        assert line, f"the recorder ended before saying {text!r}"
-    raise AssertionError(f"the recorder never said {text!r}")
+def wait_until_it_writes(recorder, bag):
+    """Until several pieces of what it hears are on the disk."""
+    sizes = set()
+
+    def has_grown():
+        assert recorder.process.poll() is None, recorder.log()
+        if "recording /count" in recorder.log():
+            files = [file for file in bag.with_name("bag.part").rglob("*") if file.is_file()]
+            sizes.add(sum(file.stat().st_size for file in files))
+        return len(sizes) > 3
+
+    wait_until(has_grown, 120, "a growing bag")
 
 
 @pytest.mark.parametrize("storage", ["sqlite3", "mcap"])
@@ -104,11 +98,11 @@ def test_topics_are_recorded_with_types_qos_and_latched_messages(
 ):
     bag = tmp_path / "bag"
     recorder = start_recorder(
-        "--out", bag, "--storage", storage, "--duration", "4", "/info", "count",
+        "--out", bag, "--storage", storage, "--duration", "2", "/info", "count",
         "/lossy", "/people", "/absent",
     )  # fmt: skip
-    _, words = recorder.communicate(timeout=120)
-    assert recorder.returncode == 0, words
+    code, words = recorder.process.wait(120), recorder.log()
+    assert code == 0, words
     assert "never published: /absent" in words
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["bag"]
     with AnyReader([bag]) as reader:
@@ -140,11 +134,8 @@ def test_topics_are_recorded_with_types_qos_and_latched_messages(
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_completes_the_bag(talker, start_recorder, tmp_path, number):
     recorder = start_recorder("--out", tmp_path / "bag", "--all")
-    wait_for_line(recorder, "recording /count")
-    time.sleep(0.5)
-    recorder.send_signal(number)
-    _, words = recorder.communicate(timeout=60)
-    assert recorder.returncode == 0, words
+    wait_until_it_writes(recorder, tmp_path / "bag")
+    assert recorder.stop(number) == 0, recorder.log()
     with AnyReader([tmp_path / "bag"]) as reader:
         assert {"/count", "/info", "/people"} <= set(reader.topics)
         assert reader.topics["/count"].msgcount > 1
@@ -156,10 +147,8 @@ def test_of_a_killed_recording_all_but_the_last_second_can_be_kept(
 ):
     bag = tmp_path / "bag"
     recorder = start_recorder("--out", bag, "--storage", storage, "/count")
-    wait_for_line(recorder, "recording /count")
-    time.sleep(3.0)
-    recorder.kill()
-    recorder.communicate(timeout=5)
+    wait_until_it_writes(recorder, bag)
+    recorder.close()
     assert not bag.exists()
     assert [entry.name for entry in tmp_path.iterdir()] == ["bag.part"]
     assert not list(tmp_path.rglob("metadata.yaml"))
@@ -194,12 +183,12 @@ def test_on_a_full_disk_what_was_written_is_kept(tmp_path, monkeypatch, storage)
 
 def test_the_same_messages_make_the_same_file_however_long_they_take(tmp_path):
     files = []
-    for name, pause_s in (("quick", 0.0), ("slow", 0.15)):
+    for name, pause_s in (("quick", 0.0), ("slow", 1.1)):
         file = bag_file.BagFile(tmp_path / name / "bag")
         topic = file.add_topic("/count", "std_msgs/msg/String", [QoSProfile(depth=1)])
         for number in range(10):
             file.write(topic, number * 300_000_000, serialize_message(String(data=f"{number}")))
-            time.sleep(pause_s)
+            time.sleep(pause_s if number == 5 else 0.0)
         file.finish({})
         files.append((tmp_path / name / "bag" / "bag.mcap").read_bytes())
     assert files[0] == files[1]
@@ -225,8 +214,8 @@ def test_an_existing_bag_is_refused_and_untouched(tmp_path):
 
 def test_nothing_received_makes_no_bag(start_recorder, tmp_path):
     recorder = start_recorder("--out", tmp_path / "bag", "--duration", "0.3", "/silent")
-    _, words = recorder.communicate(timeout=120)
-    assert recorder.returncode == 1
+    assert recorder.process.wait(120) == 1
+    words = recorder.log()
     assert "never published: /silent" in words
     assert "not one message arrived" in words
     assert list(tmp_path.iterdir()) == []

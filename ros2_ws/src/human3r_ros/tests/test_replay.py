@@ -26,7 +26,12 @@ from tf2_msgs.msg import TFMessage
 
 from human3r.errors import InputError
 from human3r.types import Intrinsics
-from ros2_ws.src.human3r_ros.tests.node_process import NodeProcess, scene, wait_until
+from ros2_ws.src.human3r_ros.tests.node_process import (
+    NodeProcess,
+    scene,
+    wait_for_matches,
+    wait_until,
+)
 from ros2_ws.src.human3r_ros.tests.running_process import Peer
 
 SHARE = Path(__file__).resolve().parents[1]
@@ -90,6 +95,7 @@ def node(private_domain, model_files, tmp_path_factory):
         model_files,
         "--lockstep",
         *(word for setting in SETTINGS for word in ("--set", setting)),
+        is_warm=True,
     )
     yield made
     made.close()
@@ -106,12 +112,16 @@ class Desk(Peer):
         )
         self.node.create_subscription(TFMessage, "/tf", self.transforms.append, qos.TF_INPUT)
 
+    def transform_stamps(self):
+        """Of the transforms that came, in order."""
+        return [ns_from_time(m.transforms[0].header.stamp) for m in self.transforms]
+
 
 @pytest.fixture(scope="module")
 def desk(node):
     node.wait_for_log("is active", 240.0)
     made = Desk()
-    wait_until(lambda: made.node.count_publishers("/human3r/humans") > 0, 30, "the node")
+    wait_for_matches(made.node)
     yield made
     made.close()
 
@@ -141,8 +151,10 @@ def test_lock_step_through_the_node_gives_what_the_offline_run_gives(offline, de
     assert sent["stamps_ns"][:2] == [1_700_000_000_000_000_000, 1_700_000_000_200_000_000]
     wait_until(lambda: len(desk.humans) >= FRAMES, 20, "all people")
     assert desk.humans == offline[0]["/human3r/humans"], "differs from the offline run"
-    stamps = [ns_from_time(m.transforms[0].header.stamp) for m in desk.transforms]
-    assert stamps[:FRAMES] == sent["stamps_ns"]
+    # The player waits for the node, not for this reader, so the first ones may go past it.
+    wait_until(lambda: desk.transform_stamps()[-1:] == sent["stamps_ns"][-1:], 20, "the last one")
+    heard = desk.transform_stamps()
+    assert heard == sent["stamps_ns"][-len(heard) :]
 
 
 def write_images(path, count):

@@ -27,7 +27,9 @@ class LifecycleClient:
         self._change = node.create_client(ChangeState, f"{target}/change_state")
 
     def state(self) -> int | None:
-        """Id of its current state; None when it does not answer."""
+        """Id of its current state; None when it does not answer, or takes no transitions yet."""
+        if not self._change.service_is_ready():
+            return None
         reply = call(self._get, GetState.Request(), _CALL_TIMEOUT_S)
         return None if reply is None else reply.current_state.id
 
