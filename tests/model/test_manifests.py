@@ -47,5 +47,5 @@ def test_a_network_that_is_about_to_be_loaded_needs_no_compiler(monkeypatch):
     """Random numbers on the meta device would load PyTorch's, for seconds."""
     for module in ("torch._dynamo", "torch.fx.experimental.symbolic_shapes"):
         monkeypatch.setitem(sys.modules, module, None)
-    with torch.device("meta"):
+    with hollow():
         Human3R(VARIANTS["human3r_mini"])

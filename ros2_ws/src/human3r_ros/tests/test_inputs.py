@@ -238,5 +238,6 @@ def test_a_forward_jump_of_simulated_time_is_normal(simulated):
 
 
 def test_the_warning_of_a_silent_clock_ends_when_it_runs(simulated):
+    simulated.wait_for_log("use_sim_time is set but /clock is silent", 60)
     tick(simulated, 5001 * SECOND_NS)
     wait_until(lambda: not reported(simulated, "/clock is silent"), 30, "an end of the warning")

@@ -330,19 +330,20 @@ def test_shutdown_from_inactive_ends_the_reports(node):
 
 
 @pytest.mark.parametrize(
-    "arguments",
+    ("arguments", "wanted"),
     [
-        pytest.param(["--no-autostart"], id="unconfigured", marks=pytest.mark.slow),
-        pytest.param([], id="configuring"),
+        pytest.param(["--no-autostart"], "unconfigured", id="unconfigured", marks=pytest.mark.slow),
+        pytest.param([], "configuring", id="configuring"),
     ],
 )
 def test_ctrl_c_ends_a_node_before_it_is_configured(
-    private_domain, model_files, tmp_path, arguments
+    private_domain, model_files, tmp_path, arguments, wanted
 ):
-    process = NodeProcess(tmp_path, private_domain, model_files, *arguments)
     bench = Bench()
     bench._listen("diagnostics", DiagnosticArray, "/diagnostics", 20)
-    wanted = "unconfigured" if arguments else "configuring"
+    # Configuring takes half a second.
+    arguments = ["--set", "diagnostics.period_s=0.1", *arguments]
+    process = NodeProcess(tmp_path, private_domain, model_files, *arguments)
     try:
         wait_until(
             lambda: any(r.status[1].message.startswith(wanted) for r in reports(bench)), 180, wanted
