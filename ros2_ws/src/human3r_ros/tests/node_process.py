@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from human3r_msgs.msg import FrameStatus, HumanArray, SkeletonInfo
+from human3r_msgs.srv import Reset
 from human3r_ros import convert
 from human3r_ros.commands.lifecycle_client import LifecycleClient
 from human3r_ros.outputs import TOPICS
@@ -166,14 +167,18 @@ class Bench(Peer):
 def wait_for_matches(node, count=1):
     """Until so many active human3r nodes send to all that ``node`` has subscribed to.
 
-    They learn of subscriptions in their order, and a skeleton waits for whoever comes.
+    They learn of subscriptions in their order, and a skeleton waits for whoever comes. ``node``
+    learns of their publishers in their order, and services come after all of those.
     """
     name, kind, _, _ = TOPICS["skeleton"]
     latched = QoSProfile(depth=10, durability=DurabilityPolicy.TRANSIENT_LOCAL)
     heard = []
     last = node.create_subscription(kind, name.replace("~", "/human3r"), heard.append, latched)
+    reset = node.create_client(Reset, "/human3r/reset")
     wait_until(lambda: len(heard) >= count, 20, "skeleton")
+    wait_until(reset.service_is_ready, 20, "services")
     node.destroy_subscription(last)
+    node.destroy_client(reset)
 
 
 @contextmanager
