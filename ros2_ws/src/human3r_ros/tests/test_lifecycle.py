@@ -280,6 +280,7 @@ def test_a_base_that_becomes_known_while_streaming_is_taken(shared):
     status = bench.process(scene(seed=1))
     assert status.outcome == FrameStatus.PROCESSED
     assert "base_link" not in status.message
+    wait_until(lambda: bench.process() and bench.received["tf"], 20, "a transform")
     assert bench.received["tf"][-1].transforms[0].child_frame_id == "base_link"
     assert "already has parent" not in node.process.log()[begin:]
 
