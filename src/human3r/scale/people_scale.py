@@ -8,13 +8,12 @@ make the vote firmer only down to that, and more people make it firmer without e
 """
 
 import math
-from collections import deque
 
 import cv2
 import numpy as np
 from jaxtyping import Float
 
-from human3r.scale.sources import Guess, Middle, combined, judged, robust_middle
+from human3r.scale.sources import FrameVotes, Guess, Middle, combined, judged
 from human3r.types import FrameEstimate
 
 _BODY_STDDEV = 0.065
@@ -25,7 +24,6 @@ _MIN_FRAMES = 5
 _PATIENCE_FRAMES = 3 * _MIN_FRAMES
 _WINDOW_NS = 30_000_000_000
 _MAX_FRAMES, _MAX_TRACKS = 200, 32
-_INDEPENDENT_NS = 1_000_000_000
 _WHAT = "the depth of people's bodies against the scene's"
 _REMEDY = "Let people come into sight, whole and not too far away, or choose another scale.mode."
 
@@ -39,7 +37,7 @@ class PeopleScale:
 
     def __init__(self) -> None:
         self.last_votes: dict[int, float] = {}
-        self._votes: dict[int, deque[tuple[int, float]]] = {}
+        self._votes: dict[int, FrameVotes] = {}
         self._num_frames = 0
 
     def forget(self) -> None:
@@ -52,8 +50,8 @@ class PeopleScale:
         self.last_votes = person_votes(raw)
         self._num_frames += 1
         for track_id, vote in self.last_votes.items():
-            votes = self._votes.setdefault(track_id, deque(maxlen=_MAX_FRAMES))
-            votes.append((raw.stamp_ns, vote))
+            votes = self._votes.setdefault(track_id, FrameVotes(_WINDOW_NS, _MAX_FRAMES))
+            votes.add(raw.stamp_ns, vote)
         self._drop_old(raw.stamp_ns)
         tracks = [votes for votes in self._votes.values() if len(votes) >= _MIN_FRAMES]
         samples = sum(map(len, self._votes.values()))
@@ -73,10 +71,9 @@ class PeopleScale:
 
     def _drop_old(self, now_ns: int) -> None:
         for votes in self._votes.values():
-            while votes and now_ns - votes[0][0] > _WINDOW_NS:
-                votes.popleft()
+            votes.until(now_ns)
         newest_first = sorted(
-            (item for item in self._votes.items() if item[1]), key=lambda item: -item[1][-1][0]
+            (item for item in self._votes.items() if item[1]), key=lambda item: -item[1].newest_ns
         )
         self._votes = dict(newest_first[:_MAX_TRACKS])
 
@@ -104,10 +101,9 @@ def person_votes(raw: FrameEstimate) -> dict[int, float]:
 _AROUND = np.ones((3, 3), np.uint8)
 
 
-def _track_middle(votes: deque[tuple[int, float]]) -> Middle:
+def _track_middle(votes: FrameVotes) -> Middle:
     """What the frames of one person say together."""
-    stamps, values = zip(*votes, strict=True)
-    middle = robust_middle(values, 1 + (stamps[-1] - stamps[0]) / _INDEPENDENT_NS)
+    middle = votes.middle()
     return Middle(middle.value, math.hypot(middle.stddev, _BODY_STDDEV))
 
 

@@ -27,7 +27,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from human3r.mapping.points import is_flying
-from human3r.scale.sources import Guess, ScaleSources, Waiting, judged, robust_middle
+from human3r.scale.sources import FrameVotes, Guess, ScaleSources, Waiting, judged, robust_middle
 from human3r.types import FrameEstimate
 
 STRETCH_M = 0.25
@@ -138,36 +138,6 @@ _DEPTH_REMEDY = (
 )
 _WINDOW_NS = 20_000_000_000
 _MIN_FRAMES, _MAX_FRAMES = 5, 200
-_INDEPENDENT_NS = 1_000_000_000
-
-
-class _FrameVotes:
-    """Logarithms of the scale, one per frame, of the last twenty seconds."""
-
-    def __init__(self) -> None:
-        self._votes: deque[tuple[int, float]] = deque(maxlen=_MAX_FRAMES)
-
-    def __len__(self) -> int:
-        return len(self._votes)
-
-    def clear(self) -> None:
-        """No frame has voted."""
-        self._votes.clear()
-
-    def add(self, stamp_ns: int, log_scale: float) -> None:
-        """The vote of one frame."""
-        self._votes.append((stamp_ns, log_scale))
-
-    def until(self, now_ns: int) -> None:
-        """Forget what is older than the window, which ends with the frame of this stamp."""
-        while self._votes and now_ns - self._votes[0][0] > _WINDOW_NS:
-            self._votes.popleft()
-
-    def guess(self, what: str, remedy: str) -> Guess:
-        """The median of at least one vote; ``what`` and ``remedy`` as of ``judged``."""
-        stamps, votes = zip(*self._votes, strict=True)
-        middle = robust_middle(votes, 1 + (stamps[-1] - stamps[0]) / _INDEPENDENT_NS)
-        return judged(math.exp(middle.value), middle.stddev, len(votes), what, remedy)
 
 
 class DepthScale:
@@ -176,7 +146,7 @@ class DepthScale:
     def __init__(self, sources: ScaleSources) -> None:
         self._sources = sources
         self._waiting: Waiting = Waiting()
-        self._votes = _FrameVotes()
+        self._votes = FrameVotes(_WINDOW_NS, _MAX_FRAMES)
         self._is_seen = False
         self._last_share = 0.0
 
@@ -219,7 +189,8 @@ class DepthScale:
                 f"{RANGE_M[0]} to {RANGE_M[1]} m in {self._last_share:.0%} of its pixels; "
                 f"expected {_MIN_FRAMES} frames with {_MIN_PIXELS} such pixels.",
             )
-        return self._votes.guess(_DEPTH, _DEPTH_REMEDY)
+        middle = self._votes.middle()
+        return judged(math.exp(middle.value), middle.stddev, count, _DEPTH, _DEPTH_REMEDY)
 
 
 def _sample(raw: FrameEstimate) -> tuple[np.ndarray, np.ndarray]:
@@ -307,7 +278,7 @@ class HeightScale:
         """
         self._height_m = height_m
         self._up_camera = up_camera
-        self._votes = _FrameVotes()
+        self._votes = FrameVotes(_WINDOW_NS, _MAX_FRAMES)
 
     def forget(self) -> None:
         """A new world: what was measured of the old one says little about it."""
@@ -340,7 +311,8 @@ class HeightScale:
                 trouble=f"the floor was found in {count} of the last frames; expected "
                 f"{_MIN_FRAMES}. {_HEIGHT_REMEDY}",
             )
-        return self._votes.guess(_HEIGHT, _HEIGHT_REMEDY)
+        middle = self._votes.middle()
+        return judged(math.exp(middle.value), middle.stddev, count, _HEIGHT, _HEIGHT_REMEDY)
 
 
 def camera_height(points_camera: np.ndarray, up_camera: np.ndarray) -> float | None:

@@ -90,6 +90,7 @@ _MEDIAN_FROM_MEAN = math.sqrt(math.pi / 2)
 _PLAUSIBLE = (0.2, 5.0)
 """Beyond this something other than the scale is wrong."""
 _MAX_RELATIVE_STDDEV = 0.1
+_INDEPENDENT_NS = 1_000_000_000
 _FAR_APART = 2.5
 """Values farther from the weighted median of all, in standard deviations, lose weight."""
 
@@ -132,6 +133,50 @@ def robust_middle(values: Sequence[float] | np.ndarray, independent: float | Non
     # brings it back within some percent from four values on.
     spread *= 1.0 + 1.2 / len(sample)
     return Middle(median, _MEDIAN_FROM_MEAN * spread / math.sqrt(count))
+
+
+class FrameVotes:
+    """Logarithms of the scale, one per frame, of the last seconds.
+
+    Votes of frames that follow each other closely err alike, so only one per second counts as
+    independent.
+    """
+
+    def __init__(self, window_ns: int, most: int) -> None:
+        """No frame has voted.
+
+        Args:
+            window_ns: older votes are forgotten.
+            most: votes kept, the newest.
+        """
+        self._window_ns = window_ns
+        self._votes: deque[tuple[int, float]] = deque(maxlen=most)
+
+    def __len__(self) -> int:
+        return len(self._votes)
+
+    @property
+    def newest_ns(self) -> int:
+        """Stamp of the last of at least one vote."""
+        return self._votes[-1][0]
+
+    def clear(self) -> None:
+        """Forget all votes."""
+        self._votes.clear()
+
+    def add(self, stamp_ns: int, log_scale: float) -> None:
+        """The vote of one frame."""
+        self._votes.append((stamp_ns, log_scale))
+
+    def until(self, now_ns: int) -> None:
+        """Forget what is older than the window, which ends with the frame of this stamp."""
+        while self._votes and now_ns - self._votes[0][0] > self._window_ns:
+            self._votes.popleft()
+
+    def middle(self) -> Middle:
+        """The median of at least one vote."""
+        stamps, votes = zip(*self._votes, strict=True)
+        return robust_middle(votes, 1 + (stamps[-1] - stamps[0]) / _INDEPENDENT_NS)
 
 
 def combined(middles: Sequence[Middle]) -> Middle:

@@ -86,13 +86,11 @@ class LandmarkPeople:
         self._camera_height_m = settings.scale.camera_height_m
         self._finder = beside._finder.beside() if beside else PeopleFinder(options, device)
         self._fitter = BodyFitter(body_model, forget_s=people.forget_s or 5.0)
-        self._close_ups: CloseUps | None = None
-        if people.hands or people.face:
-            self._close_ups = (
-                beside._close_ups.beside()
-                if beside and beside._close_ups
-                else CloseUps(people.hands, people.face, people.max_regions, device)
-            )
+        self._close_ups = (
+            beside._close_ups.beside()
+            if beside
+            else CloseUps(people.hands, people.face, people.max_regions, device)
+        )
         self._poser = CloseUpPoser(body_model, hands=bool(people.hands), face=bool(people.face))
         self._thread = ThreadPoolExecutor(1, "landmarks")
         self._looking: dict[int, Future[_Seen]] = {}
@@ -102,8 +100,7 @@ class LandmarkPeople:
     def warm_up(self, image: np.ndarray) -> None:
         """Run the networks on a made-up image, then forget it."""
         self._thread.submit(self._finder.warm_up, image).result()
-        if self._close_ups is not None:
-            self._thread.submit(self._close_ups.warm_up).result()
+        self._thread.submit(self._close_ups.warm_up).result()
 
     def look(self, frame: Frame) -> None:
         """Begin to look for the people of a frame; ``find`` waits for them.
@@ -151,9 +148,8 @@ class LandmarkPeople:
             up_camera=up,
             world_from_camera=_metric(estimate.world_from_camera, scale),
         )
-        if self._close_ups is not None:
-            close_ups, camera = self._found_close_ups, estimate.source_camera
-            fitted = self._poser.update(estimate.stamp_ns, fitted, close_ups, camera)
+        close_ups, camera = self._found_close_ups, estimate.source_camera
+        fitted = self._poser.update(estimate.stamp_ns, fitted, close_ups, camera)
         people = list(self._estimates(fitted, estimate))
         left_out = sorted(people, key=lambda person: -person.score)[max_count:]
         people = [person for person in people if all(person is not other for other in left_out)]
@@ -203,15 +199,12 @@ class LandmarkPeople:
         if frame.begins_session:
             self._reset_search()
         people = self._finder(frame.image, stamp_ns=frame.stamp_ns)
-        if self._close_ups is None:
-            return people, self._finder.timing, [], {}
         close_ups = self._close_ups(frame.image, people)
         return people, self._finder.timing, close_ups, self._close_ups.timing
 
     def _reset_search(self) -> None:
         self._finder.reset()
-        if self._close_ups is not None:
-            self._close_ups.reset()
+        self._close_ups.reset()
 
     def _up_and_floor(
         self, estimate: FrameEstimate, level: LevelFrame

@@ -262,7 +262,7 @@ class _Track:
 class Tracker:
     """Gives every person a number that lasts, and says where they are while out of sight.
 
-    Who is who the network says; see ``human3r.tracking.tracks``. A number is confirmed after
+    Who is who the network says; see ``associate``. A number is confirmed after
     some frames in a row, coasts while its person is not seen, and is lost after a while: said
     once, and never again. At most ``people.max_count`` people are remembered.
     """
