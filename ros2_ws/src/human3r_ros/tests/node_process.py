@@ -74,10 +74,11 @@ class Bench(Peer):
         self.images = self.node.create_publisher(kind, topic, QoSProfile(depth=5))
         self.infos = self.node.create_publisher(CameraInfo, "/cam/camera_info", 5)
         self._subscriptions = {}
+        # Sent first by the node; of what waits together the older subscription is served first.
+        self._listen("tf", TFMessage, "/tf", 100)
         for name, message_type in (("humans", HumanArray), ("status", FrameStatus)):
             self._listen(name, message_type, TOPICS[name][0].replace("~", "/human3r"), 50)
         self._listen("skeleton", SkeletonInfo, "/human3r/skeleton", TOPICS["skeleton"][2])
-        self._listen("tf", TFMessage, "/tf", 100)
         self.lifecycle = LifecycleClient(self.node, "/human3r")
 
     def _listen(self, name, message_type, topic, profile):
@@ -148,6 +149,17 @@ class Bench(Peer):
             return None
 
         return wait_until(find, timeout_s, f"a message on {name} for {stamp_ns}")
+
+    def transform(self, stamp_ns, timeout_s=30.0):
+        """The edge on /tf with the stamp of an image; its callback may run after the report's."""
+
+        def find():
+            with self._lock:
+                edges = [edge for message in self.received["tf"] for edge in message.transforms]
+            stamped = (e for e in edges if convert.ns_from_time(e.header.stamp) == stamp_ns)
+            return next(stamped, None)
+
+        return wait_until(find, timeout_s, f"a transform for {stamp_ns}")
 
     def process(self, *args, **kwargs):
         """Send an image and wait for its report."""

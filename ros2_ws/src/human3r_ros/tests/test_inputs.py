@@ -195,7 +195,7 @@ def test_the_base_is_found_above_the_camera(simulated):
     level_from_base = convert.matrix_from_pose(message.pose.pose)
     base_from_camera = convert.np.linalg.inv(level_from_base) @ level_from_camera
     assert base_from_camera[:3, 3] == pytest.approx([0, 0, 1.5], abs=1e-6)
-    transform = simulated.received["tf"][-1].transforms[0]
+    transform = simulated.transform(stamp_ns)
     assert (transform.header.frame_id, transform.child_frame_id) == ("human3r_odom", "base_link")
 
 

@@ -90,7 +90,7 @@ def test_a_frame_gives_status_people_transform_and_odometry_with_its_own_stamp(s
     assert humans.frame_index == status.frame_index >= 1
     assert status.humans == len(humans.humans)
     assert (humans.image_width, humans.image_height) == (80, 60)
-    transform = stream.received["tf"][-1].transforms[0]
+    transform = stream.transform(stamp_ns)
     assert convert.ns_from_time(transform.header.stamp) == stamp_ns
     assert (transform.header.frame_id, transform.child_frame_id) == ("human3r_odom", FRAME)
     assert transform.transform.rotation == humans.camera_pose.orientation
