@@ -184,7 +184,8 @@ def test_the_base_is_found_above_the_camera(simulated):
         nonlocal stamp_ns
         stamp_ns += SECOND_NS
         simulated.status_of(simulated.send(stamp_ns=stamp_ns))
-        return simulated.received["odometry"]
+        # Transforms begin when the node has listened to /tf for a while.
+        return simulated.received["odometry"] and simulated.received["tf"]
 
     wait_until(odometry, 20)
     message = simulated.message("odometry", stamp_ns)

@@ -53,9 +53,14 @@ def bench(running):
 
 @pytest.fixture
 def stream(bench):
-    """The bench, with a processed frame behind it."""
-    # The last stamp may lie some seconds ahead, so that a first few come too early.
-    wait_until(lambda: bench.process().outcome == Outcome.PROCESSED, 30, "a processed frame")
+    """The bench, with a processed frame behind it, and a node that sends transforms."""
+
+    def is_streaming():
+        # The last stamp may lie some seconds ahead, so that a first few come too early. Transforms
+        # begin when the node has listened to /tf for a while.
+        return bench.process().outcome == Outcome.PROCESSED and bench.received["tf"]
+
+    wait_until(is_streaming, 30, "a processed frame and a transform")
     return bench
 
 
