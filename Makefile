@@ -8,8 +8,9 @@ TORCH_INDEX ?=
 VIDEO ?=
 OUT ?= out/demo
 ARGS ?=
-# Test processes that run side by side.
-WORKERS ?= 2
+# Test processes that run side by side, up to 2.5 GB of memory each. One more than two cores: a third
+# of the time a test waits for what it has started.
+WORKERS ?= 3
 # A file's tests share what they start; files come in the order in which they were collected.
 SIDE_BY_SIDE := --dist loadfile --no-loadscope-reorder
 
@@ -45,7 +46,7 @@ help: ## List the commands
 demo: $(ENVIRONMENT) ## Run node, player and recorder over DDS; bag, video and picture in out/demo
 	$(VENV)/bin/human3r demo $(if $(VIDEO),"$(VIDEO)") --out "$(OUT)" $(ARGS)
 
-test: $(ENVIRONMENT) $(VENV)/.stamp-dev ## Run the tests, two at a time
+test: $(ENVIRONMENT) $(VENV)/.stamp-dev ## Run the tests, several at a time
 	$(RUN) -m pytest -n $(WORKERS) $(SIDE_BY_SIDE) $(ARGS)
 
 test-slow: $(ENVIRONMENT) $(VENV)/.stamp-dev ## Run the tests that take long, which `make test` leaves out

@@ -1,11 +1,18 @@
 """The page of several cameras: each person once, every camera's frustum, name, image and state."""
 
+import time
 from dataclasses import replace
 
+import msgspec
 import numpy as np
 import pytest
 
 pytest.importorskip("viser", reason="viser is not installed: pip install 'human3r[web]'")
+
+import viser
+from viser._messages import ViewerCameraMessage
+from websockets import Subprotocol
+from websockets.sync.client import connect
 
 from human3r.config import SceneSettings
 from human3r.multiview.fuser import Fuser
@@ -17,6 +24,7 @@ from human3r.viewer.web_scene import quiet_server
 from tests.browser import browser, center_of, center_of_color, needs_chromium, opened, wait_for
 from tests.multiview.rooms import Noise, body_model, camera_at, people, seen_by
 from tests.viewer import synthetic_estimates as synthetic
+from tests.waiting import wait_until
 
 PLACES = np.array([[-1.0, 0.2, 0.95], [1.0, -0.2, 0.95]])
 POSES = {"left": camera_at(0.0), "right": camera_at(1.4)}
@@ -156,6 +164,45 @@ def test_the_overview_has_all_cameras_and_people_before_it(drawing, angles):
     for place in [*(p[:3, 3] for p in poses), *(one.joints[0] for one in frame.people)]:
         away = place - eye
         assert np.degrees(np.arccos(away @ ahead / np.linalg.norm(away))) < 50
+
+
+def looks_from(server, socket, eye) -> np.ndarray:
+    """Where a browser looks from, soon after it reported that it looks from ``eye``."""
+    report = ViewerCameraMessage(
+        wxyz=(1, 0, 0, 0),
+        position=eye,
+        look_at=(0, 0, 0),
+        up_direction=(0, 0, 1),
+        fov=1.0,
+        near=0.1,
+        far=100.0,
+        image_height=600,
+        image_width=1000,
+    )
+    before = set(server.get_clients())
+    socket.send(msgspec.msgpack.encode(report.as_serializable_dict([])))
+    wait_until(lambda: set(server.get_clients()) - before, 20, "the browser")
+    (number,) = set(server.get_clients()) - before
+    camera = server.get_clients()[number].camera
+    end_s = time.monotonic() + 1.0
+    while np.allclose(camera.position, eye) and time.monotonic() < end_s:
+        time.sleep(0.01)
+    return camera.position
+
+
+def test_a_browser_that_draws_its_first_picture_late_is_turned_to_where_people_are(drawing):
+    server, seen = drawing.server, sight()
+    first = tuple(server.initial_camera.position)
+    address = f"ws://127.0.0.1:{server.get_port()}"
+    protocol = Subprotocol(f"viser-v{viser.__version__}")
+    with connect(address, subprotocols=[protocol], compression=None, max_size=None) as socket:
+        drawing.draw(seen)
+        eye, _ = overview(drawing.moments.of_rig(seen, begins_world=False, number=2).frame)
+        assert np.linalg.norm(eye - first) > 1
+        np.testing.assert_allclose(looks_from(server, socket, first), eye, atol=1e-6)
+    with connect(address, subprotocols=[protocol], compression=None, max_size=None) as socket:
+        # A view of somebody's own, named in the address of the page.
+        np.testing.assert_allclose(looks_from(server, socket, (7, 8, 9)), (7, 8, 9))
 
 
 @needs_chromium

@@ -30,7 +30,7 @@ from human3r.viewer.web_frames import (
     sole_places,
     visible_share,
 )
-from human3r.viewer.web_page import set_start_view
+from human3r.viewer.web_page import StartView
 from human3r.viewer.web_player import WebPlayer
 from human3r.viewer.web_scene import WebScene, camera_path, quiet_server
 
@@ -172,7 +172,7 @@ def page(
     scene = WebScene(server, skin.faces, skin.dense_weights())
     frames.furnish(scene, max_points)
     scene.show(frames[0])
-    set_start_view(server, *frames.viewpoint())
+    StartView(server).set(*frames.viewpoint())
     return scene
 
 

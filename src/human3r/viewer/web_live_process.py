@@ -25,7 +25,7 @@ from human3r.viewer.web_frames import (
     overview,
     sole_places,
 )
-from human3r.viewer.web_page import WebPage, set_start_view
+from human3r.viewer.web_page import StartView, WebPage
 from human3r.viewer.web_scene import WebScene, camera_path, quiet_server
 
 _NICE = 10
@@ -80,11 +80,11 @@ class LiveDrawing:
 
     def __init__(self, server: viser.ViserServer, start: PageStart) -> None:
         self.num_drawn = 0
-        self._server = server
         self._caption = server.gui.add_markdown("waiting for the first image")
         self._scene = WebScene(server, start.faces, start.skin_weights)
         self._page = WebPage(server, self._scene, "live")
-        set_start_view(server, _EYE, _LOOK_AT)
+        self._start_view = StartView(server)
+        self._start_view.set(_EYE, _LOOK_AT)
         self._forget()
 
     def _forget(self) -> None:
@@ -121,7 +121,7 @@ class LiveDrawing:
         """Of several cameras, where to look from at first; again when the first people are seen."""
         is_ready = bool(frame.people)
         if len(frame.cameras) > 1 and (self._overlooked is None or is_ready > self._overlooked):
-            set_start_view(self._server, *overview(frame))
+            self._start_view.set(*overview(frame))
             self._overlooked = is_ready
 
     def _collect(self, moment: Moment) -> None:

@@ -22,6 +22,7 @@ from human3r.viewer.web_scene import WebScene, camera_view
 
 _EYE_BEHIND_M = 0.8
 """Following the camera, the eye is a little behind it, so that its frustum is not in the way."""
+_SAME_PLACE_M = 1e-3
 _STYLE = (
     "<style>.h3r{width:100%;border-collapse:collapse;font-size:0.8em;text-align:right;"
     "white-space:nowrap}"
@@ -161,12 +162,40 @@ def _cells(first: str, facts: Sequence[str]) -> str:
     return f"<tr><td>{first}</td>{cells}</tr>"
 
 
-def set_start_view(server: viser.ViserServer, eye: np.ndarray, target: np.ndarray) -> None:
-    """Where a browser looks from at first, and at what; those that look already turn there."""
-    for client in server.get_clients().values():
-        with client.atomic():
-            client.camera.up_direction = np.array([0.0, 0.0, 1.0])
-            client.camera.position, client.camera.look_at = eye, target
-    camera = server.initial_camera
-    camera.position, camera.look_at = tuple(eye.tolist()), tuple(target.tolist())
-    camera.up = (0.0, 0.0, 1.0)
+class StartView:
+    """Where browsers look from at first, and at what.
+
+    A browser shows what it was told last before its first picture; while it draws that, it is not
+    yet among the clients of the server. So one that comes from a view that has been replaced since
+    is turned when it reports, as those are that look already.
+    """
+
+    def __init__(self, server: viser.ViserServer) -> None:
+        """The view of a server that has none of ours yet."""
+        self._server = server
+        self._replaced = [np.asarray(server.initial_camera.position, float)]
+        self._view: tuple[np.ndarray, np.ndarray] | None = None
+        server.on_client_connect(self._welcome)
+
+    def set(self, eye: np.ndarray, target: np.ndarray) -> None:
+        """Look from ``eye`` at ``target``, both (3,) in the axes of the page, z up."""
+        if self._view is not None:
+            self._replaced.append(self._view[0])
+        self._view = eye, target
+        camera = self._server.initial_camera
+        camera.position, camera.look_at = tuple(eye.tolist()), tuple(target.tolist())
+        camera.up = (0.0, 0.0, 1.0)
+        # Last: who is not among them now is welcomed later.
+        for client in self._server.get_clients().values():
+            self._turn(client)
+
+    def _welcome(self, client: viser.ClientHandle) -> None:
+        place = client.camera.position
+        if any(np.allclose(place, eye, atol=_SAME_PLACE_M) for eye in self._replaced):
+            self._turn(client)
+
+    def _turn(self, client: viser.ClientHandle) -> None:
+        if self._view is not None:
+            with client.atomic():
+                client.camera.up_direction = np.array([0.0, 0.0, 1.0])
+                client.camera.position, client.camera.look_at = self._view
