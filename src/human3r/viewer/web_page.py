@@ -4,6 +4,7 @@ Recordings and live streams have the same page; what time is to them, each adds 
 """
 
 import html
+from collections import deque
 from collections.abc import Sequence
 
 import numpy as np
@@ -173,7 +174,7 @@ class StartView:
     def __init__(self, server: viser.ViserServer) -> None:
         """The view of a server that has none of ours yet."""
         self._server = server
-        self._replaced = [np.asarray(server.initial_camera.position, float)]
+        self._replaced = deque([np.asarray(server.initial_camera.position, float)], maxlen=8)
         self._view: tuple[np.ndarray, np.ndarray] | None = None
         server.on_client_connect(self._welcome)
 
