@@ -24,6 +24,7 @@ from human3r.viewer.web_scene import WebScene, camera_view
 _EYE_BEHIND_M = 0.8
 """Following the camera, the eye is a little behind it, so that its frustum is not in the way."""
 _SAME_PLACE_M = 1e-3
+_UP = np.array([0.0, 0.0, 1.0])
 _STYLE = (
     "<style>.h3r{width:100%;border-collapse:collapse;font-size:0.8em;text-align:right;"
     "white-space:nowrap}"
@@ -82,12 +83,9 @@ class WebPage:
     def _look_along(self) -> None:
         if self._frame is None or not self._follow.value:
             return
-        position, look_at, up = camera_view(self._frame.page_from_camera, _EYE_BEHIND_M)
+        view = camera_view(self._frame.page_from_camera, _EYE_BEHIND_M)
         for client in self._server.get_clients().values():
-            with client.atomic():
-                client.camera.up_direction = up
-                client.camera.position = position
-                client.camera.look_at = look_at
+            _turn(client, *view)
 
     def _add_layer_switches(self, without: Sequence[str]) -> None:
         with self._server.gui.add_folder("Layers"):
@@ -172,31 +170,32 @@ class StartView:
     """
 
     def __init__(self, server: viser.ViserServer) -> None:
-        """The view of a server that has none of ours yet."""
+        """The view that the server has by itself."""
         self._server = server
-        self._replaced = deque([np.asarray(server.initial_camera.position, float)], maxlen=8)
-        self._view: tuple[np.ndarray, np.ndarray] | None = None
+        self._view = server.initial_camera.position, server.initial_camera.look_at
+        self._replaced: deque[np.ndarray] = deque(maxlen=8)
         server.on_client_connect(self._welcome)
 
     def set(self, eye: np.ndarray, target: np.ndarray) -> None:
         """Look from ``eye`` at ``target``, both (3,) in the axes of the page, z up."""
-        if self._view is not None:
-            self._replaced.append(self._view[0])
+        self._replaced.append(self._view[0])
         self._view = eye, target
         camera = self._server.initial_camera
         camera.position, camera.look_at = tuple(eye.tolist()), tuple(target.tolist())
-        camera.up = (0.0, 0.0, 1.0)
+        camera.up = tuple(_UP.tolist())
         # Last: who is not among them now is welcomed later.
         for client in self._server.get_clients().values():
-            self._turn(client)
+            _turn(client, *self._view, _UP)
 
     def _welcome(self, client: viser.ClientHandle) -> None:
         place = client.camera.position
-        if any(np.allclose(place, eye, atol=_SAME_PLACE_M) for eye in self._replaced):
-            self._turn(client)
+        if any(np.allclose(place, eye, atol=_SAME_PLACE_M) for eye in tuple(self._replaced)):
+            _turn(client, *self._view, _UP)
 
-    def _turn(self, client: viser.ClientHandle) -> None:
-        if self._view is not None:
-            with client.atomic():
-                client.camera.up_direction = np.array([0.0, 0.0, 1.0])
-                client.camera.position, client.camera.look_at = self._view
+
+def _turn(
+    client: viser.ClientHandle, position: np.ndarray, look_at: np.ndarray, up: np.ndarray
+) -> None:
+    with client.atomic():
+        client.camera.up_direction = up
+        client.camera.position, client.camera.look_at = position, look_at

@@ -150,13 +150,16 @@ class Bench(Peer):
 
         return wait_until(find, timeout_s, f"a message on {name} for {stamp_ns}")
 
+    def edges(self):
+        """All that came on /tf so far."""
+        with self._lock:
+            return [edge for message in self.received["tf"] for edge in message.transforms]
+
     def transform(self, stamp_ns, timeout_s=30.0):
         """The edge on /tf with the stamp of an image; its callback may run after the report's."""
 
         def find():
-            with self._lock:
-                edges = [edge for message in self.received["tf"] for edge in message.transforms]
-            stamped = (e for e in edges if convert.ns_from_time(e.header.stamp) == stamp_ns)
+            stamped = (e for e in self.edges() if convert.ns_from_time(e.header.stamp) == stamp_ns)
             return next(stamped, None)
 
         return wait_until(find, timeout_s, f"a transform for {stamp_ns}")
